@@ -1,0 +1,90 @@
+"""Raw examples, one class per kind of annotation. Data sets give them, tasks make tensors of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """A picture with one class."""
+
+    image: Tensor
+    """(3, H, W) uint8 RGB, upright (EXIF rotation applied)."""
+    image_id: str
+    label: int
+    """Index into the data set's ``names``."""
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """A picture with its objects."""
+
+    image: Tensor
+    """(3, H, W) uint8 RGB, upright."""
+    image_id: str
+    boxes: Tensor
+    """(n, 4) float32, (x0, y0, x1, y1) in pixels of ``image``."""
+    masks: Tensor
+    """(n, H, W) bool."""
+    labels: Tensor
+    """(n,) int64, index into the data set's ``names``."""
+    is_crowd: Tensor
+    """(n,) bool; crowds are not trained on and are ignored regions in evaluation."""
+    original_size: tuple[int, int]
+    """Height and width of the picture as stored: predictions are given in its pixels."""
+
+
+@dataclass(frozen=True)
+class CaptionedImage:
+    """A picture with what people said of it."""
+
+    image: Tensor
+    """(3, H, W) uint8 RGB, upright."""
+    image_id: str
+    captions: tuple[str, ...]
+    """At least one."""
+
+
+@dataclass(frozen=True)
+class QuestionedImage:
+    """A picture, a question and the answers people gave."""
+
+    image: Tensor
+    """(3, H, W) uint8 RGB, upright."""
+    image_id: str
+    question: str
+    answers: tuple[str, ...]
+    """One per person asked (10 in VQAv2), at least one."""
+
+
+@dataclass(frozen=True)
+class TextRecord:
+    """A text."""
+
+    text: str
+
+
+Record = LabelledImage | AnnotatedImage | CaptionedImage | QuestionedImage | TextRecord
+
+
+@dataclass(frozen=True)
+class ObjectReference:
+    """What evaluation keeps of an `AnnotatedImage`: everything but the pixels, in pixels of the original picture."""
+
+    image_id: str
+    size: tuple[int, int]
+    """(H, W)."""
+    boxes: np.ndarray
+    """(n, 4) float64, (x0, y0, x1, y1)."""
+    masks: list[dict[str, object]]
+    """COCO RLE of each mask."""
+    labels: np.ndarray
+    """(n,) int64."""
+    is_crowd: np.ndarray
+    """(n,) bool."""
+    areas: np.ndarray
+    """(n,) float64, in pixels, as annotated (COCO sorts objects into sizes by it)."""

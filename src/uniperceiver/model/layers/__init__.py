@@ -1,0 +1,1 @@
+"""Layers that more than one module of the network is built from."""
