@@ -1,0 +1,105 @@
+"""Multi-scale deformable attention in plain PyTorch (spec/mask_dino.md, section 2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def sample_levels(value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sum of bilinear samples: all of deformable attention that is not a matrix product.
+
+    A plain function, so that a faster kernel with the same signature can take its place.
+
+    Args:
+        value: (B, S, heads, d), the maps of all levels, row by row, concatenated in the order of ``shapes``.
+        shapes: (h, w) of every level; the products add up to S.
+        locations: (B, Q, heads, levels, points, 2), (x, y) in [0, 1] of the map; outside of it samples are zero.
+        weights: (B, Q, heads, levels, points).
+
+    Returns:
+        (B, Q, heads * d).
+    """
+    batch, _, heads, width = value.shape
+    queries, points = locations.shape[1], locations.shape[4]
+    maps = value.permute(0, 2, 3, 1).flatten(0, 1)  # (B*heads, d, S)
+    grids = (2 * locations - 1).transpose(1, 2).flatten(0, 1)  # (B*heads, Q, levels, points, 2)
+    samples = []
+    for level, (part, (h, w)) in enumerate(zip(maps.split([h * w for h, w in shapes], dim=2), shapes, strict=True)):
+        image = part.reshape(batch * heads, width, h, w)
+        samples.append(F.grid_sample(image, grids[:, :, level], mode="bilinear", align_corners=False))
+    mixture = weights.transpose(1, 2).reshape(batch * heads, 1, queries, len(shapes) * points)
+    out = (torch.cat(samples, dim=3) * mixture).sum(dim=3)  # (B*heads, d, Q)
+    return out.reshape(batch, heads * width, queries).transpose(1, 2)
+
+
+class DeformableAttention(nn.Module):
+    """Every query looks at a few learnt points around its reference, on every level of a pyramid."""
+
+    def __init__(self, width: int, heads: int, levels: int, points: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"deformable attention: width {width} is not divisible by heads {heads}")
+        self.heads, self.levels, self.points = heads, levels, points
+        self.offsets = nn.Linear(width, heads * levels * points * 2)
+        self.weights = nn.Linear(width, heads * levels * points)
+        self.value = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Start with equal weights at points on one ray per head: the ray's direction times 1, 2, ... pixels."""
+        angles = torch.arange(self.heads) * (2 * math.pi / self.heads)
+        rays = torch.stack([angles.cos(), angles.sin()], dim=-1)
+        rays = rays / rays.abs().amax(dim=-1, keepdim=True)
+        steps = torch.arange(1, self.points + 1)
+        bias = rays[:, None, None] * steps[:, None]  # (heads, 1, points, 2)
+        with torch.no_grad():
+            self.offsets.bias.copy_(bias.expand(-1, self.levels, -1, -1).flatten())
+        nn.init.zeros_(self.offsets.weight)
+        nn.init.zeros_(self.weights.weight)
+        nn.init.zeros_(self.weights.bias)
+        for linear in (self.value, self.out):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+    def forward(
+        self,
+        query: Tensor,
+        references: Tensor,
+        source: Tensor,
+        shapes: Sequence[tuple[int, int]],
+        is_padding: Tensor | None = None,
+    ) -> Tensor:
+        """Attend from (B, Q, C) to (B, S, C).
+
+        Args:
+            query: (B, Q, C), positions added.
+            references: (B, Q, levels, 2) points or (B, Q, levels, 4) boxes (cx, cy, w, h), relative to each level's
+                map, padding included. Offsets count cells around a point, half-sizes / points around a box.
+            source: (B, S, C), the tokens of all levels.
+            shapes: (h, w) of every level.
+            is_padding: (B, S) bool; padded tokens have the value zero.
+        """
+        batch, queries, _ = query.shape
+        value = self.value(source)
+        if is_padding is not None:
+            value = value.masked_fill(is_padding[..., None], 0)
+        offsets = self.offsets(query).view(batch, queries, self.heads, self.levels, self.points, 2)
+        weights = self.weights(query).view(batch, queries, self.heads, self.levels * self.points).softmax(dim=-1)
+        locations = self._locations(references, offsets, shapes)
+        weights = weights.view(batch, queries, self.heads, self.levels, self.points)
+        sampled = sample_levels(value.unflatten(2, (self.heads, -1)), shapes, locations, weights)
+        return self.out(sampled)
+
+    def _locations(self, references: Tensor, offsets: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
+        """Where to sample, (B, Q, heads, levels, points, 2)."""
+        references = references[:, :, None, :, None]
+        if references.shape[-1] == 2:
+            sizes = torch.tensor([(w, h) for h, w in shapes], device=offsets.device, dtype=offsets.dtype)
+            return references + offsets / sizes[:, None]
+        return references[..., :2] + offsets / self.points * references[..., 2:] * 0.5
