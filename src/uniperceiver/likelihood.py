@@ -1,0 +1,50 @@
+"""The one formula every task shares: a cosine, a temperature, a softmax over the candidate targets (Sec. 4.3)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_SHORTEST = 1e-6
+"""Vectors shorter than this are not brought to unit length: their cosines and gradients fade to zero instead of NaN."""
+
+
+def similarity(x: Tensor, y: Tensor, temperature: Tensor | float) -> Tensor:
+    """cos(x, y) / τ, the exponent of Eq. (6): (…, D) and (Y, D) -> (…, Y) float32.
+
+    ``x`` and ``y`` are read-outs of g; they need not have unit length. ``temperature`` is τ > 0, a scalar. Computed in
+    float32 (or more, if the inputs have more) even under autocast, because logits reach ±100. A zero vector has
+    cosine 0 with everything. Raises ValueError when ``y`` is empty or the widths differ.
+    """
+    if y.ndim != 2 or y.shape[0] == 0 or x.shape[-1] != y.shape[1]:
+        raise ValueError(
+            "expected representations (…, D) and at least one candidate (Y, D), "
+            f"got {tuple(x.shape)} and {tuple(y.shape)}"
+        )
+    dtype = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
+    with torch.autocast(x.device.type, enabled=False):
+        cosine = F.normalize(x.to(dtype), dim=-1, eps=_SHORTEST) @ F.normalize(y.to(dtype), dim=-1, eps=_SHORTEST).T
+        return cosine / temperature
+
+
+def log_likelihood(x: Tensor, y: Tensor, temperature: Tensor | float) -> Tensor:
+    """log P(x, y) of Eq. (6), normalised over the candidates: (…, D) and (Y, D) -> (…, Y) float32, at most 0."""
+    return similarity(x, y, temperature).log_softmax(dim=-1)
+
+
+def most_likely(x: Tensor, y: Tensor) -> Tensor:
+    """The candidate of maximum likelihood, Eq. (5): (…, D) and (Y, D) -> (…,) int64 indices into ``y``.
+
+    No temperature: it does not change which cosine is the largest.
+    """
+    return similarity(x, y, 1.0).argmax(dim=-1)
+
+
+def negative_log_likelihood(x: Tensor, y: Tensor, temperature: Tensor | float, target: Tensor) -> Tensor:
+    """The bracket of Eq. (7) without ω: -log P(x, y_target) / Σ_z P(x, z), one value per item.
+
+    ``x`` (…, D), ``y`` (Y, D), ``target`` (…,) int64 indices into ``y`` -> (…,) float32. The sampling ratio s_k lives
+    in `training.mixture`, the scale ω_k in `training.mt_adamw`. A target outside [0, Y) is an error of the indexing.
+    """
+    return -log_likelihood(x, y, temperature).gather(-1, target[..., None]).squeeze(-1)

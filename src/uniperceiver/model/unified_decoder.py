@@ -1,0 +1,241 @@
+"""The unified decoder g: one Transformer for every input and every target (Fig. 3, Sec. 4.3, App. B)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from uniperceiver.config import UnifiedDecoderConfig
+from uniperceiver.model.conditional_moe import Bits, ConditionalPair
+from uniperceiver.model.decoder_layer import DecoderLayer
+from uniperceiver.model.layers.attention import KeyValues, causal_is_blocked
+from uniperceiver.model.segments import Decoded, Segment, Side, TaskAttributes
+
+
+class UnifiedDecoder(nn.Module):
+    """g: <SPE> ‖ segments, type and position codes, pre-norm layers, and a read-out shared by inputs and targets.
+
+    Who sees whom: <SPE> and the tokens of non-causal segments see each other; a token of a causal segment sees them
+    too, and its own segment by `causal_is_blocked`; nothing else sees causal tokens. Padding is seen by nobody.
+    Paper: it says BERT-base's settings with 6 layers; like its ancestors' decoder, ours is pre-norm without a final
+    encoder norm, and a LayerNorm and a Linear follow where g is read out (spec/uni_perceiver_v1_moe.md, 2.5, 2.6).
+    """
+
+    def __init__(self, config: UnifiedDecoderConfig) -> None:
+        super().__init__()
+        self.width = config.width
+        self.layers = nn.ModuleList(DecoderLayer(config, index) for index in range(config.layers))
+        self.ln_post = nn.LayerNorm(config.width, eps=1e-5)
+        self.proj = nn.Linear(config.width, config.width)
+        self.spe = nn.Parameter(torch.empty(config.width)) if config.own_spe else None
+        self.image_type = nn.Parameter(torch.empty(config.width)) if config.type_codes else None
+        self.text_type = nn.Parameter(torch.empty(config.width)) if config.type_codes else None
+        self.text_positions = nn.Embedding(config.text_positions, config.width) if config.text_positions else None
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """N(0, 0.02) vectors and tables, Xavier-uniform linear maps (v1, section 2.7); the layers do their own."""
+        nn.init.xavier_uniform_(self.proj.weight)
+        nn.init.zeros_(self.proj.bias)
+        for vector in (self.spe, self.image_type, self.text_type):
+            if vector is not None:
+                nn.init.normal_(vector, std=0.02)
+        if self.text_positions is not None:
+            nn.init.normal_(self.text_positions.weight, std=0.02)
+
+    @property
+    def stack(self) -> list[DecoderLayer]:
+        """The layers, in order."""
+        return cast("list[DecoderLayer]", list(self.layers))
+
+    def forward(
+        self,
+        segments: Sequence[Segment],
+        attributes: TaskAttributes,
+        side: Side = "input",
+        spe: Tensor | None = None,
+    ) -> Decoded:
+        """g(<SPE> ‖ segments), read out at every token.
+
+        ``side`` says whether this is an input x or a target y. ``spe`` (D,) is the <SPE> vector of a decoder without
+        its own (v1). Raises ValueError for no segments, another width, or text positions outside the table.
+        """
+        sequence = self._sequence(segments, attributes, side, spe)
+        x, _ = self._layers(sequence, KeyValues())
+        read_out = self.proj(self.ln_post(x))
+        parts = read_out[:, 1:].split([segment.tokens.shape[1] for segment in segments], dim=1)
+        return Decoded(read_out[:, 0], tuple(parts))
+
+    def prefill(self, segments: Sequence[Segment], attributes: TaskAttributes, spe: Tensor | None = None) -> KeyValues:
+        """Keys and values of <SPE> ‖ non-causal input segments, before any word is generated."""
+        if any(segment.causal for segment in segments):
+            raise ValueError("prefill takes the non-causal segments; feed causal text to `step`")
+        sequence = self._sequence(segments, attributes, "input", spe)
+        _, cache = self._layers(sequence, KeyValues())
+        cache.is_padding = sequence.is_padding
+        return cache
+
+    def step(self, segment: Segment, attributes: TaskAttributes, cache: KeyValues) -> tuple[Tensor, KeyValues]:
+        """New causal tokens, usually (last word, next slot), after what is cached.
+
+        Gives their read-outs (B, n, D) and the cache with the new words; slots never enter it. ``segment.positions``
+        are absolute, above those of the cached words. Equals `forward` on the training layout.
+        """
+        if not segment.causal or segment.positions is None:
+            raise ValueError(f"step takes a causal text segment with positions, got causal={segment.causal}")
+        if cache.is_padding is None or not cache.keys:
+            raise ValueError("step continues a cache that `prefill` made, got an empty one")
+        is_slot = _slots(segment)
+        new = (causal_is_blocked(segment.positions, is_slot) | segment.is_padding[:, None, :])[:, None]
+        seen = cache.is_padding[:, None, None, :].expand(-1, -1, new.shape[2], -1)
+        bits = attributes.bits(segment.modality, "input", causal=True)
+        tokens = self._coded(segment)
+        sequence = _Sequence(tokens, segment.is_padding, [bits], [tokens.shape[1]], torch.cat([seen, new], dim=-1))
+        x, grown = self._layers(sequence, cache)
+
+        hidden = is_slot | segment.is_padding
+        kept = torch.cat([hidden.new_ones(cache.length), ~hidden.all(dim=0)])
+        padding = torch.cat([cache.is_padding, hidden], dim=1)[:, kept]
+        words = KeyValues([k[:, :, kept] for k in grown.keys], [v[:, :, kept] for v in grown.values], padding)
+        return self.proj(self.ln_post(x)), words
+
+    def fold(self, streams: Iterable[Bits]) -> UnifiedDecoder:
+        """A copy for deployment, in evaluation mode: plain weights for each of the routing bits, no experts, no gates.
+
+        Its outputs are the same and it can be saved like any module; to load it, fold a fresh decoder alike and load
+        the state dict into it. Any other routing bits raise KeyError.
+        """
+        streams = tuple(streams)
+        folded = copy.deepcopy(self).eval()
+        for layer in folded.stack:
+            layer.fold(streams)
+        return folded
+
+    def deployed_parameters(self, streams: int = 1) -> int:
+        """Number of parameters after folding for this many streams (Tab. 6, "#params", counts one)."""
+        pairs = [module for module in self.modules() if isinstance(module, ConditionalPair)]
+        conditional = sum(p.numel() for pair in pairs for p in pair.parameters())
+        shared = sum(p.numel() for p in self.parameters()) - conditional
+        return shared + streams * sum(pair.folded_size() for pair in pairs)
+
+    def _sequence(
+        self, segments: Sequence[Segment], attributes: TaskAttributes, side: Side, spe: Tensor | None
+    ) -> _Sequence:
+        if not segments:
+            raise ValueError("the unified decoder needs at least one segment, got none")
+        prefix = self._prefix(segments[0].tokens, spe)
+        tokens = torch.cat([prefix, *(self._coded(segment) for segment in segments)], dim=1)
+        is_padding = torch.cat(
+            [segments[0].is_padding.new_zeros(prefix.shape[:2]), *(segment.is_padding for segment in segments)], dim=1
+        )
+        bits = [attributes.bits(segment.modality, side, segment.causal) for segment in segments]
+        lengths = [segment.tokens.shape[1] for segment in segments]
+        lengths[0] += 1
+        return _Sequence(tokens, is_padding, *_joined(bits, lengths), _is_blocked(segments, is_padding))
+
+    def _prefix(self, tokens: Tensor, spe: Tensor | None) -> Tensor:
+        """<SPE> as (B, 1, D). It has neither type nor position code (v1, section 2.4)."""
+        if (self.spe is None) == (spe is None):
+            owner = "has no <SPE> of its own: pass `spe`" if spe is None else "has its own <SPE>: do not pass `spe`"
+            raise ValueError(f"this unified decoder {owner} (decoder.own_spe in the configuration)")
+        vector = self.spe if spe is None else spe
+        assert vector is not None
+        if vector.shape != (self.width,):
+            raise ValueError(f"expected <SPE> of shape ({self.width},), got {tuple(vector.shape)}")
+        return vector.to(tokens.dtype).expand(tokens.shape[0], 1, -1)
+
+    def _coded(self, segment: Segment) -> Tensor:
+        """Tokens of a segment with type and position codes added."""
+        tokens = segment.tokens
+        if tokens.ndim != 3 or tokens.shape[2] != self.width:
+            raise ValueError(f"expected tokens (B, L, {self.width}), decoder.width, got {tuple(tokens.shape)}")
+        code = self.image_type if segment.modality == "image" else self.text_type
+        if code is not None:
+            tokens = tokens + code
+        if self.text_positions is not None and segment.modality == "text":
+            tokens = tokens + self.text_positions(self._checked_positions(segment))
+        return tokens
+
+    def _checked_positions(self, segment: Segment) -> Tensor:
+        assert self.text_positions is not None
+        rows = self.text_positions.num_embeddings
+        if segment.positions is None:
+            raise ValueError("a text segment needs positions: the decoder adds position codes to text")
+        positions = segment.positions.masked_fill(segment.is_padding, 0)
+        if positions.numel() and not 0 <= int(positions.min()) <= int(positions.max()) < rows:
+            raise ValueError(
+                f"text positions {int(positions.min())} to {int(positions.max())} do not fit the table of {rows} "
+                "positions: shorten the text (max_tokens of the task) or enlarge decoder.text_positions"
+            )
+        return positions
+
+    def _layers(self, sequence: _Sequence, cache: KeyValues) -> tuple[Tensor, KeyValues]:
+        # All routing before all work: reading the gates' choice waits for the device, once here instead of per layer.
+        weights = [layer.weights(sequence.bits) for layer in self.stack]
+        x, grown = sequence.tokens, KeyValues()
+        for index, (layer, layer_weights) in enumerate(zip(self.stack, weights, strict=True)):
+            past = (cache.keys[index], cache.values[index]) if cache.keys else None
+            x, (key, value) = layer(x, layer_weights, sequence.lengths, sequence.is_blocked, past)
+            grown.keys.append(key)
+            grown.values.append(value)
+        return x, grown
+
+
+@dataclass(frozen=True)
+class _Sequence:
+    """What enters the layers: all tokens, and how they divide into streams."""
+
+    tokens: Tensor
+    """(B, L, D)."""
+    is_padding: Tensor
+    """(B, L) bool."""
+    bits: list[Bits]
+    """Routing bits of each stream, in order."""
+    lengths: list[int]
+    """Tokens of each stream, adding up to L."""
+    is_blocked: Tensor | None
+    """Broadcastable to (B, heads, L, keys); None: everything is seen."""
+
+
+def _joined(bits: Sequence[Bits], lengths: Sequence[int]) -> tuple[list[Bits], list[int]]:
+    """Streams and their lengths, neighbours with the same bits made one."""
+    streams: list[Bits] = []
+    tokens: list[int] = []
+    for stream, length in zip(bits, lengths, strict=True):
+        if streams and streams[-1] == stream:
+            tokens[-1] += length
+        else:
+            streams.append(stream)
+            tokens.append(length)
+    return streams, tokens
+
+
+def _is_blocked(segments: Sequence[Segment], is_padding: Tensor) -> Tensor | None:
+    """Who may not see whom, (B, 1, 1 or L, L) over <SPE> ‖ segments; None when everybody sees everybody."""
+    if not any(segment.causal for segment in segments):
+        return is_padding[:, None, None, :] if bool(is_padding.any()) else None
+    blocked = is_padding[:, None, :].repeat(1, is_padding.shape[1], 1)
+    start = 1
+    for segment in segments:
+        own = slice(start, start + segment.tokens.shape[1])
+        if segment.causal:
+            blocked[:, : own.start, own] = True
+            blocked[:, own.stop :, own] = True
+            blocked[:, own, own] |= causal_is_blocked(_causal_positions(segment), _slots(segment))
+        start = own.stop
+    return blocked[:, None]
+
+
+def _causal_positions(segment: Segment) -> Tensor:
+    if segment.positions is None:
+        raise ValueError(f"a causal segment needs positions, got a {segment.modality} segment without")
+    return segment.positions
+
+
+def _slots(segment: Segment) -> Tensor:
+    return torch.zeros_like(segment.is_padding) if segment.is_slot is None else segment.is_slot
