@@ -1,1 +1,1 @@
-"""."""
+"""Joint training: which stream a step draws, its loss, the optimiser, the learning rate, and the loop."""

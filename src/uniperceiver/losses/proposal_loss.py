@@ -1,0 +1,196 @@
+"""The loss of the region proposal network (App. A, "Loss Function"; Tab. 7; spec/mask_dino.md, section 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from uniperceiver.batches import ObjectTargets
+from uniperceiver.boxes import cxcywh_to_xyxy, giou
+from uniperceiver.config import ProposalLossConfig
+from uniperceiver.distributed import mean_over_ranks
+from uniperceiver.losses.mask_points import (
+    DrawPoints,
+    dice_loss,
+    mask_cross_entropy,
+    sample_maps,
+    sample_masks,
+    uncertain_points,
+    uniform_points,
+)
+from uniperceiver.losses.matching import FOCAL_ALPHA, FOCAL_GAMMA, Matches, ObjectBatch, match
+from uniperceiver.model.proposals.denoising import DenoisingQueries
+from uniperceiver.model.proposals.outputs import ProposalOutput, Stage
+
+
+@dataclass(frozen=True)
+class StageLosses:
+    """The unweighted losses of one stage: scalars, divided by the number of objects."""
+
+    objectness: Tensor
+    box: Tensor
+    """L1 distance of (cx, cy, w, h)."""
+    giou: Tensor
+    mask: Tensor
+    """Binary cross-entropy."""
+    dice: Tensor
+
+
+@dataclass(frozen=True)
+class ProposalLoss:
+    """The losses of all stages, and what the detection task goes on with."""
+
+    weighted: dict[str, Tensor]
+    """``objectness``, ``box``, ``giou``, ``mask`` and ``dice``, each weighted and summed over all stages."""
+    matches: Matches
+    """The assignment of the final stage."""
+    objects: Tensor
+    """() float, the normaliser: objects per process, averaged over the processes, at least 1."""
+    stages: tuple[StageLosses, ...]
+    """One per `ProposalOutput.stages`."""
+    encoder_stage: StageLosses
+    denoising_stages: tuple[StageLosses, ...]
+    """One per `ProposalOutput.denoising_stages`."""
+
+
+def proposal_loss(
+    output: ProposalOutput,
+    targets: Sequence[ObjectTargets],
+    denoising: DenoisingQueries | None,
+    config: ProposalLossConfig,
+    draw: DrawPoints | None = None,
+) -> ProposalLoss:
+    """Match every stage with the objects and compare; denoising queries are compared with the object they came from.
+
+    Paper: Tab. 7 has one set of weights, used for every stage (A28). Without any object the box and mask losses are
+    zeros that are still connected to the predictions. Computed in float32, whatever the autocast.
+
+    Args:
+        output: what the network predicts for B images.
+        targets: B, on the same device, with masks on the canvas of the mask features.
+        denoising: the queries that went in with ``output.denoising_stages``; None where there were none.
+        config: weights and points.
+        draw: source of points, called for every stage (denoising stages last) for the matching (B, points), then for
+            the mask loss (pairs, candidates) and (pairs, fresh points); denoising stages are not matched. None:
+            PyTorch's default generator.
+
+    Raises:
+        ValueError: numbers of targets or stages do not fit, or a cost is not finite.
+    """
+    features = output.mask_features.float()
+    if len(targets) != len(features):
+        raise ValueError(f"{len(targets)} targets for {len(features)} images")
+    if (denoising is None) != (not output.denoising_stages):
+        raise ValueError("denoising queries and denoising stages belong together: give both or neither")
+    objects = ObjectBatch.from_targets(targets, output.final.logits.shape[-1])
+    if draw is None:
+        draw = uniform_points(features.device)
+    with torch.autocast(features.device.type, enabled=False):
+        number = mean_over_ranks(features.new_tensor(float(sum(objects.counts)))).clamp(min=1)
+        losses: list[StageLosses] = []
+        for stage in map(_in_float32, (output.encoder_stage, *output.stages)):
+            matches = match(stage, features, objects, draw(len(targets), config.points), config)
+            losses.append(stage_losses(stage, features, objects, matches, number, config, draw))
+        repaired: list[StageLosses] = []
+        if denoising is not None:
+            origins, copies = denoising_matches(denoising), number * denoising.groups
+            for stage in map(_in_float32, output.denoising_stages):
+                repaired.append(stage_losses(stage, features, objects, origins, copies, config, draw))
+    return ProposalLoss(
+        weighted=_weighted_sums([*losses, *repaired], config),
+        matches=matches,
+        objects=number,
+        stages=tuple(losses[1:]),
+        encoder_stage=losses[0],
+        denoising_stages=tuple(repaired),
+    )
+
+
+def stage_losses(
+    stage: Stage,
+    mask_features: Tensor,
+    objects: ObjectBatch,
+    matches: Matches,
+    number: Tensor,
+    config: ProposalLossConfig,
+    draw: DrawPoints,
+) -> StageLosses:
+    """The five losses of one stage under given matches, divided by ``number``.
+
+    All queries take part in the objectness, the matched ones in the rest. ``draw`` is called for (pairs, candidates),
+    then for (pairs, fresh points).
+    """
+    rows = objects.rows(matches)
+    boxes, target_boxes = stage.boxes[matches.image, matches.query], objects.boxes[rows]
+    masks = _matched_masks(stage.mask_embeddings, mask_features, matches)
+    points = uncertain_points(masks, draw, config)
+    logits = sample_maps(masks[:, None], points)[:, 0]
+    target_masks = sample_masks(objects.masks, rows, points)
+    return StageLosses(
+        objectness=objectness_loss(stage.logits, matches, objects.labels[rows], number),
+        box=F.l1_loss(boxes, target_boxes, reduction="sum") / number,
+        giou=(1 - giou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(target_boxes))).sum() / number,
+        mask=mask_cross_entropy(logits, target_masks).sum() / number,
+        dice=dice_loss(logits, target_masks).sum() / number,
+    )
+
+
+def objectness_loss(logits: Tensor, matches: Matches, labels: Tensor, number: Tensor) -> Tensor:
+    """Focal loss of all queries: positive for the label where matched, background elsewhere; the sum over ``number``.
+
+    Args:
+        logits: (B, Q, K).
+        matches: n pairs.
+        labels: (n,) below K, of the pairs; zeros for objectness, K = 1.
+        number: (), the normaliser, usually `ProposalLoss.objects`.
+    """
+    targets = torch.zeros_like(logits)
+    targets[matches.image, matches.query, labels] = 1
+    return focal_loss(logits, targets).sum() / number
+
+
+def focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Sigmoid focal loss (α 0.25, γ 2) of logits and targets in {0, 1}, elementwise."""
+    p = logits.sigmoid()
+    wrong = p + targets - 2 * p * targets
+    weight = (1 - FOCAL_ALPHA) + (2 * FOCAL_ALPHA - 1) * targets
+    return weight * wrong**FOCAL_GAMMA * F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+
+
+def denoising_matches(denoising: DenoisingQueries) -> Matches:
+    """The pairs of denoising slots and the objects they came from; negatives and unfilled slots have none."""
+    image, slot = (denoising.target_index >= 0).nonzero(as_tuple=True)
+    return Matches(image, slot, denoising.target_index[image, slot])
+
+
+def _matched_masks(mask_embeddings: Tensor, mask_features: Tensor, matches: Matches) -> Tensor:
+    """Logits (n, h, w) of the matched queries' masks, Eq. (8) before upsampling.
+
+    Every pair has points of its own here. Sampling the features for each would need Cm values a point, far more than a
+    mask at stride 4 has pixels, so the masks are made, but only those of the matched queries.
+    """
+    embeddings = mask_embeddings[matches.image, matches.query]
+    counts = matches.image.bincount(minlength=len(mask_features)).tolist()
+    masks = [torch.einsum("nc,chw->nhw", *pair) for pair in zip(embeddings.split(counts), mask_features, strict=True)]
+    return torch.cat(masks)
+
+
+def _in_float32(stage: Stage) -> Stage:
+    return Stage(stage.logits.float(), stage.boxes.float(), stage.mask_embeddings.float())
+
+
+def _weighted_sums(losses: Sequence[StageLosses], config: ProposalLossConfig) -> dict[str, Tensor]:
+    def total(values: Iterable[Tensor], weight: float) -> Tensor:
+        return weight * torch.stack(list(values)).sum()
+
+    return {
+        "objectness": total((loss.objectness for loss in losses), config.objectness),
+        "box": total((loss.box for loss in losses), config.box),
+        "giou": total((loss.giou for loss in losses), config.giou),
+        "mask": total((loss.mask for loss in losses), config.mask),
+        "dice": total((loss.dice for loss in losses), config.dice),
+    }
