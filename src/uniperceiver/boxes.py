@@ -95,9 +95,10 @@ def masks_to_boxes(masks: Tensor) -> Tensor:
 
 
 def masks_to_extents(masks: Tensor) -> Tensor:
-    """First and last occupied pixels (..., 4) float (x0, y0, x1, y1) of bool masks (..., H, W). Mask DINO's ``mask2box``.
+    """First and last occupied pixels (..., 4) float (x0, y0, x1, y1) of bool masks (..., H, W).
 
-    The far sides are inclusive; an empty mask gives (1e8, 1e8, 0, 0), as the released weights were trained with.
+    Mask DINO's ``mask2box``: the far sides are inclusive; an empty mask gives (1e8, 1e8, 0, 0), as the released
+    weights were trained with.
     """
     first_x, first_y, last_x, last_y, is_empty = _occupied(masks)
     extents = torch.stack([first_x, first_y, last_x, last_y], dim=-1).float()

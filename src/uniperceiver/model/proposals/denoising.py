@@ -1,7 +1,7 @@
 """Denoising queries: noised targets that the decoder learns to repair (Tab. 7; spec/mask_dino.md, section 6).
 
-Paper: "contrastive query denoising in Mask DINO" (App. A), but Mask DINO's release has no contrastive denoising. Its two
-hyper-parameters in Tab. 7 are DINO's, so DINO's is the default and the release's the alternative (A9).
+Paper: "contrastive query denoising in Mask DINO" (App. A), but Mask DINO's release has no contrastive denoising. The
+two hyper-parameters in Tab. 7 are DINO's, so DINO's kind is the default and the release's the alternative (A9).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class DenoisingQueries:
     is_filled: Tensor
     """(B, P) bool; unfilled slots pad images with fewer objects and have zero content."""
     target_index: Tensor
-    """(B, P) int64, the object of its image that a slot is to be repaired to; -1 for negatives and unfilled slots, which
-    are background in the objectness loss and take no part in the others."""
+    """(B, P) int64, the object of its image that a slot is to be repaired to; -1 for negatives and unfilled slots,
+    which are background in the objectness loss and take no part in the others."""
     is_blocked: Tensor
     """(P + Q, P + Q) bool, row may not attend to column: no slot sees another group, no matching query sees a slot."""
     groups: int
@@ -45,8 +45,8 @@ class DenoisingQueries:
 class NoiseDraws:
     """The random numbers behind a set of denoising queries, in the order in which they are drawn.
 
-    An entry is one noised copy of one object. Entry e is copy e // n of object e % n, the n objects of the batch counted
-    image by image.
+    An entry is one noised copy of one object. Entry e is copy e // n of object e % n, the n objects of the batch
+    counted image by image.
     """
 
     label_uniform: Tensor
@@ -156,7 +156,7 @@ def _noised_boxes(boxes: Tensor, is_negative: Tensor, draws: NoiseDraws, scale: 
 
 
 def _is_blocked(slots: int, groups: int, queries: int, device: torch.device) -> Tensor:
-    """The attention pattern (P + Q, P + Q) of ``slots`` = P denoising slots in equal groups, then Q matching queries."""
+    """The attention pattern (P + Q, P + Q) of P denoising slots in equal groups, then Q matching queries."""
     group = torch.arange(slots, device=device) // (slots // groups)
     is_blocked = torch.zeros(slots + queries, slots + queries, dtype=torch.bool, device=device)
     is_blocked[:slots, :slots] = group[:, None] != group[None]
