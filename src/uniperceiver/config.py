@@ -422,8 +422,8 @@ class TrainConfig:
     accumulate: Positive = 1
     """Batches of one stream whose gradients are added before a step."""
     seed: int = 0
-    workers: Annotated[int, Field(ge=0)] = 2
-    """Loading processes in all."""
+    workers: Annotated[int, Field(ge=0)] = 1
+    """Loading processes of each stream; 0: batches are loaded between the steps."""
     log_every: Positive = 10
     """Steps between lines of progress."""
     checkpoint_every: Positive = 1000

@@ -1,0 +1,142 @@
+"""The command line: command name → typed function. Heavy imports wait until a command runs, so ``--help`` is quick."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="uniperceiver",
+    help="Uni-Perceiver v2: one model, one set of weights, every pillar task of vision and language.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+Model = Annotated[Path, typer.Argument(help="A checkpoint folder.")]
+Pictures = Annotated[list[Path], typer.Argument(help="Picture files or folders of pictures.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder for the results: predictions.json and annotated pictures.")]
+Labels = Annotated[
+    str | None,
+    typer.Option("--labels", help='Class names, "cat, red car", or a text file with one a line. Default: as trained.'),
+]
+Device = Annotated[str, typer.Option("--device", help="Where to compute, e.g. cpu or cuda.")]
+Paths = Annotated[
+    list[str] | None,
+    typer.Option("--path", help="NAME=PATH for a ${NAME} of the configuration. Repeatable."),
+]
+
+
+@app.command()
+def info(
+    model: Annotated[str, typer.Argument(help="A preset, a model YAML or a checkpoint folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    height: Annotated[int, typer.Option(min=1, help="Picture height for the FLOPs.")] = 224,
+    width: Annotated[int, typer.Option(min=1, help="Picture width for the FLOPs.")] = 224,
+) -> None:
+    """Parameters by module, total and deployed, widths, levels and FLOPs."""
+    from uniperceiver.config import load_config
+    from uniperceiver.model_info import describe
+
+    config_file = Path(model) / "config.yaml" if Path(model).is_dir() else None
+    account = describe(load_config(str(config_file) if config_file else model), (height, width))
+    if as_json:
+        typer.echo(json.dumps(account.to_json(), indent=2))
+    else:
+        from rich.console import Console
+
+        Console().print(account.table())
+
+
+@app.command()
+def train(
+    config: Annotated[str, typer.Argument(help="A shipped training configuration or a YAML file.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint and the log.")],
+    path: Paths = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.0, help="Train this long, whatever the configuration says.")
+    ] = None,
+    device: Device = "cpu",
+) -> None:
+    """Train one model jointly on every stream of a configuration."""
+    from dataclasses import replace
+
+    from uniperceiver.config import load_train_config
+    from uniperceiver.training.train import train as run
+
+    settings = load_train_config(config, _named_paths(path))
+    if minutes is not None:
+        settings = replace(settings, schedule=replace(settings.schedule, minutes=minutes))
+    typer.echo(f"checkpoint: {run(settings, out, resume, device)}")
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where report.json goes. Default: beside the checkpoint.")
+    ] = None,
+    stream: Annotated[list[str] | None, typer.Option("--stream", help="Only these streams. Repeatable.")] = None,
+    config: Annotated[
+        str | None, typer.Option("--config", help="A training configuration whose evaluation data to use.")
+    ] = None,
+    path: Paths = None,
+    device: Device = "cpu",
+) -> None:
+    """Evaluate every stream on its held-out data: a table and report.json."""
+    from uniperceiver.config import load_train_config
+    from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
+
+    settings = load_train_config(config, _named_paths(path)) if config else None
+    evaluate_checkpoint(model, settings, stream, out or model.parent / "report.json", device)
+
+
+@app.command()
+def classify(model: Model, pictures: Pictures, out: Out, labels: Labels = None, device: Device = "cpu") -> None:
+    """Name what pictures show."""
+    _predict("classify", model, pictures, out, labels, device)
+
+
+@app.command()
+def detect(
+    model: Model,
+    pictures: Pictures,
+    out: Out,
+    labels: Labels = None,
+    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Draw objects with at least this score.")] = 0.3,
+    device: Device = "cpu",
+) -> None:
+    """Find objects: boxes and masks."""
+    _predict("detect", model, pictures, out, labels, device, threshold)
+
+
+@app.command()
+def caption(model: Model, pictures: Pictures, out: Out, device: Device = "cpu") -> None:
+    """Say what pictures show in a sentence."""
+    _predict("caption", model, pictures, out, None, device)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; mistakes of the user end in one line on stderr and exit code 2, never in a traceback."""
+    try:
+        app(args=list(arguments) if arguments is not None else None)
+    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
+        sys.stderr.write(f"uniperceiver: {error}\n")
+        sys.exit(2)
+
+
+def _named_paths(given: list[str] | None) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for item in given or []:
+        name, separator, value = item.partition("=")
+        if not separator or not name or not value:
+            raise ValueError(f"--path wants NAME=PATH, got {item!r}")
+        if not Path(value).exists():
+            raise FileNotFoundError(f"--path {name}: {value} does not exist")
+        values[name] = value
+    return values

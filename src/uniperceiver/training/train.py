@@ -1,0 +1,201 @@
+"""Joint training: one task per step, drawn by the mixture; one optimiser step; a line of progress; a checkpoint."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from uniperceiver.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    StoredTask,
+    TrainingState,
+    load_checkpoint,
+    save_checkpoint,
+)
+from uniperceiver.config import TaskConfig, TrainConfig, load_config
+from uniperceiver.convert.pretrained_weights import load_pretrained
+from uniperceiver.data.datasets import open_dataset
+from uniperceiver.data.loading import Stream
+from uniperceiver.data.tokenizer import Tokenizer
+from uniperceiver.data.transforms import train_transform
+from uniperceiver.distributed import rank, world_size
+from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.tasks import build_task
+from uniperceiver.tasks.task import Task, TaskSetting
+from uniperceiver.training.metrics_log import MetricsLog, StepReport
+from uniperceiver.training.mixture import Mixture
+from uniperceiver.training.mt_adamw import MTAdamW
+from uniperceiver.training.multitask_loss import MultiTaskLoss
+from uniperceiver.training.parameter_groups import parameter_groups
+from uniperceiver.training.schedule import learning_rate_factor, set_learning_rates, training_progress
+
+
+class Training:
+    """A training in progress: everything between a configuration and a checkpoint."""
+
+    def __init__(self, config: TrainConfig, folder: Path, start: Checkpoint, device: torch.device | str) -> None:
+        """Train ``start.model`` on the streams of ``config``; goes on from ``start.state`` when there is one."""
+        torch.manual_seed(config.seed + rank())
+        self.config = config
+        self.folder = folder
+        self.device = torch.device(device)
+        self.tokenizer = start.tokenizer
+        self.mixture = Mixture(config.streams, config.seed)
+        self.optimizer = build_optimizer(config, start.model)
+        self.step = 0
+        self.seconds = 0.0
+        if start.state is not None:
+            self.step, self.seconds = start.state.step, start.state.seconds
+            self.optimizer.load_state_dict(dict(start.state.optimizer))
+            torch.set_rng_state(start.state.random_state)
+        self.tasks: dict[str, Task] = {}
+        self.streams: dict[str, Stream] = {}
+        drawn = Counter(self.mixture.stream_at(step) for step in range(self.step))
+        for name, stream in config.streams.items():
+            dataset = open_dataset(stream.dataset)
+            backbone = start.model.config.image.backbone
+            setting = TaskSetting(stream.task, start.tokenizer, backbone, config.proposal_loss)
+            self.tasks[name] = build_task(setting, dataset)
+            self.streams[name] = Stream(
+                dataset,
+                train_transform(stream.task.kind, stream.task.image),
+                _drawing(self.tasks[name]),
+                batch_size=stream.batch_size,
+                seed=config.seed,
+                workers=config.workers,
+                start_batch=drawn[name] * config.accumulate,
+                rank=rank(),
+                world_size=world_size(),
+            )
+        self.loss = MultiTaskLoss(start.model.to(self.device), self.tasks)
+
+    def run(self) -> None:
+        """Train to the end of the schedule, writing checkpoints on the way."""
+        log = MetricsLog(self.folder, self.config.log_every)
+        self.loss.train()
+        try:
+            while self.progress() < 1:
+                log.step(self.take_step(), self.progress())
+                if self.step % self.config.checkpoint_every == 0:
+                    self.save()
+        finally:
+            log.close()
+        self.save()
+
+    def progress(self) -> float:
+        """The part of the training that is done, by steps or by the clock."""
+        return min(training_progress(self.config.schedule, self.step, self.seconds), 1.0)
+
+    def take_step(self) -> StepReport:
+        """Draw a stream, accumulate its gradients, update the weights."""
+        began = time.monotonic()
+        name = self.mixture.stream_at(self.step)
+        factor = learning_rate_factor(self.config.schedule, self.step, self.progress())
+        set_learning_rates(self.optimizer, factor)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses: Counter[str] = Counter()
+        for _ in range(self.config.accumulate):
+            for part, value in self._backward(name).items():
+                losses[part] += value / self.config.accumulate
+        norm = self._update(name)
+        self.step += 1
+        seconds = time.monotonic() - began
+        self.seconds += seconds
+        return StepReport(
+            step=self.step,
+            stream=name,
+            losses=dict(losses),
+            loss=sum(losses.values()),
+            gradient_norm=norm,
+            learning_rate=self.config.optimizer.learning_rate * self.config.optimizer.decoder_scale * factor,
+            examples=self.config.streams[name].batch_size * self.config.accumulate * world_size(),
+            seconds=seconds,
+            elapsed=self.seconds,
+        )
+
+    def _backward(self, name: str) -> dict[str, float]:
+        batch = next(self.streams[name]).to(self.device)
+        is_reduced = self.config.precision == "bfloat16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_reduced):
+            parts = self.loss(name, batch)
+        total = torch.stack([value.float() for value in parts.values()]).sum()
+        if not torch.isfinite(total):
+            values = ", ".join(f"{part} {float(value):.4g}" for part, value in parts.items())
+            raise FloatingPointError(f"step {self.step}, stream {name}: the loss is not finite ({values})")
+        (total / self.config.accumulate).backward()
+        return {part: float(value.detach()) for part, value in parts.items()}
+
+    def _update(self, name: str) -> float:
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        if isinstance(self.optimizer, MTAdamW):
+            return self.optimizer.step(sampling_ratio=self.mixture.sampling_ratio(name), scale=self.mixture.scale(name))
+        norm: Tensor = torch.nn.utils.clip_grad_norm_(parameters, self.config.optimizer.clip_norm or float("inf"))
+        self.optimizer.step()
+        return float(norm)
+
+    def save(self) -> None:
+        """Write the checkpoint; every other process leaves that to rank 0."""
+        if rank() == 0:
+            state = TrainingState(self.step, self.seconds, self.optimizer.state_dict(), torch.get_rng_state())
+            tasks = {name: stored(self.tasks[name], stream.task) for name, stream in self.config.streams.items()}
+            save_checkpoint(
+                Checkpoint(self.loss.model, self.tokenizer, tasks, self.config, state), self.folder / "checkpoint"
+            )
+
+
+def train(config: TrainConfig, folder: Path, resume: bool = False, device: torch.device | str = "cpu") -> Path:
+    """Train as ``config`` says and return the checkpoint's folder, ``folder/checkpoint``.
+
+    Raises:
+        CheckpointError: ``resume`` without a checkpoint to go on from, or a checkpoint there without ``resume``.
+    """
+    written = folder / "checkpoint"
+    if resume:
+        start = load_checkpoint(written)
+        if start.state is None:
+            raise CheckpointError(f"{written} holds no training state to resume from")
+    elif written.exists():
+        raise CheckpointError(f"{written} exists already: resume it with --resume, or choose another --out")
+    else:
+        torch.manual_seed(config.seed)  # the same random weights on every rank
+        start = initial(config.model)
+    Training(config, folder, start, device).run()
+    return written
+
+
+def _drawing(task: Task) -> Callable[[Sequence[Any]], Any]:
+    """The task's collate with its seed drawn from torch's generator, which the stream seeds for every batch."""
+    return lambda records: task.collate(records, seed=int(torch.randint(2**31, ())))
+
+
+def build_optimizer(config: TrainConfig, model: UniPerceiver) -> torch.optim.Optimizer:
+    """MT-AdamW or AdamW over the parameter groups of ``model``."""
+    settings = config.optimizer
+    groups = parameter_groups(model, settings)
+    if settings.name == "mt_adamw":
+        return MTAdamW(groups, settings.learning_rate, settings.betas, settings.eps, settings.weight_decay)
+    return torch.optim.AdamW(groups, settings.learning_rate, settings.betas, settings.eps, settings.weight_decay)
+
+
+def stored(task: Task, config: TaskConfig) -> StoredTask:
+    """What a checkpoint keeps of a task."""
+    token_ids = task.candidates.token_ids
+    return StoredTask(config, () if token_ids else tuple(task.candidates.texts), token_ids)
+
+
+def initial(model: str) -> Checkpoint:
+    """What a training starts from: a checkpoint's weights, or a preset's with its pre-trained encoders."""
+    if Path(model).is_dir():
+        return replace(load_checkpoint(Path(model)), training=None, state=None, tasks={})
+    config = load_config(model)
+    fresh = UniPerceiver(config)
+    load_pretrained(fresh)
+    return Checkpoint(fresh, Tokenizer.from_source(config.text.tokenizer or config.text.pretrained))
