@@ -2,22 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
+from uniperceiver.config import BackboneConfig, ProposalLossConfig, TaskConfig
+from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.tasks.candidates import CandidateSet
+
+
+@dataclass(frozen=True)
+class TaskSetting:
+    """What a task is made from, besides its candidates."""
+
+    config: TaskConfig
+    tokenizer: Tokenizer
+    backbone: BackboneConfig
+    """Gives the mean and standard deviation that pictures are normalised by."""
+    proposal_loss: ProposalLossConfig = field(default_factory=ProposalLossConfig)
+
+
+class NamedData(Protocol):
+    """A data set whose labels have names."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Class names, in the order of the labels."""
+        ...
+
+
+class TextData(Protocol):
+    """A data set with texts."""
+
+    def texts(self) -> Iterable[str]:
+        """Every text, without reading a picture."""
+        ...
+
+
+class AnsweredData(Protocol):
+    """A data set of questions with answers."""
+
+    def answers(self) -> Iterable[tuple[str, ...]]:
+        """The answers to every question, without reading a picture."""
+        ...
 
 
 class Task(Protocol):
     """One task: how records become a batch, what its loss is, and how it predicts."""
 
     attributes: TaskAttributes
+    candidates: CandidateSet
+    """Y; empty where the targets are the other side of the batch (retrieval)."""
 
     def collate(self, records: Sequence[Any]) -> Any:
-        """Records, already transformed, as the task's typed batch (on the CPU)."""
+        """Records, already transformed, as the task's typed batch (on the CPU).
+
+        What is drawn at random (a caption, masked words) follows from torch's default generator, which `data.loading`
+        seeds for every batch, in training and in evaluation.
+        """
         ...
 
     def loss(self, model: UniPerceiver, batch: Any) -> dict[str, Tensor]:
@@ -27,3 +75,8 @@ class Task(Protocol):
     def predict(self, model: UniPerceiver, batch: Any) -> list[Any]:
         """One prediction per record of the batch, in order."""
         ...
+
+
+def seeded_generator() -> random.Random:
+    """Randomness for one batch, a function of torch's default generator alone."""
+    return random.Random(int(torch.randint(2**62, ())))

@@ -1,0 +1,90 @@
+"""Beam search over words, apart from any network (spec/uni_perceiver_v1_moe.md, section 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class NextWord(Protocol):
+    """What predicts the next word of sentences that grow; it keeps what it knows about them between calls."""
+
+    def __call__(self, words: Tensor | None, parents: Tensor) -> Tensor:
+        """Log-probabilities (R, Y) of the next word.
+
+        Row r continues row ``parents[r]`` of the previous call, whose next word turned out to be ``words[r]``. In the
+        first call ``words`` is None and ``parents`` counts the pictures.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What a search found for one picture."""
+
+    words: tuple[int, ...]
+    """Candidate indices, without the end."""
+    log_probability: float
+    """Sum over the words and, where the sentence ended by itself, the end."""
+
+
+@torch.no_grad()
+def beam_search(
+    next_word: NextWord,
+    pictures: int,
+    beams: int,
+    end: int,
+    max_words: int,
+    length_penalty: float,
+    device: torch.device | str = "cpu",
+) -> list[Sentence]:
+    """The best sentence of each of ``pictures`` pictures; ``beams=1`` is greedy search.
+
+    A beam whose last word is ``end`` is finished: it keeps its score and its place, and is fed to the network no more.
+    The search stops when all beams of all pictures are finished, or after ``max_words`` words, the end counted;
+    stopping early changes nothing, since a picture whose beams are all finished would stay as it is. Then the score, a
+    sum of log-probabilities, is divided by (words + 1) ** ``length_penalty``, and the best beam wins.
+    """
+    scores = torch.full((pictures, beams), float("-inf"), device=device)
+    scores[:, 0] = 0.0  # at first there is one beam, the empty sentence
+    is_finished = torch.zeros(pictures, beams, dtype=torch.bool, device=device)
+    sentences = torch.empty(pictures, beams, 0, dtype=torch.int64, device=device)
+    words: Tensor | None = None
+    parents = torch.arange(pictures, device=device)
+    for _ in range(max_words):
+        is_live = ~is_finished & scores.isfinite()
+        log_probabilities = next_word(words, parents)
+        row_of = torch.full((pictures * beams,), -1, device=device)
+        row_of[is_live.flatten()] = torch.arange(len(log_probabilities), device=device)
+        scores, chosen = _extend(scores, is_live, log_probabilities, end).topk(beams, dim=1)
+        parent, word = chosen // log_probabilities.shape[1], chosen % log_probabilities.shape[1]
+        sentences = torch.cat([sentences.gather(1, parent[..., None].expand_as(sentences)), word[..., None]], dim=2)
+        is_finished = word == end
+        is_live = ~is_finished & scores.isfinite()
+        if not is_live.any():
+            break
+        absolute = parent + torch.arange(pictures, device=device)[:, None] * beams
+        words, parents = word[is_live], row_of[absolute[is_live]]
+    return _best(sentences, scores, end, length_penalty)
+
+
+def _extend(scores: Tensor, is_live: Tensor, log_probabilities: Tensor, end: int) -> Tensor:
+    """Scores of every beam followed by every word, (pictures, beams * Y); a finished beam goes on with the end only."""
+    total = scores.new_full((*scores.shape, log_probabilities.shape[1]), float("-inf"))
+    total[..., end] = scores
+    total[is_live] = scores[is_live][:, None] + log_probabilities.to(scores.dtype)
+    return total.flatten(1)
+
+
+def _best(sentences: Tensor, scores: Tensor, end: int, length_penalty: float) -> list[Sentence]:
+    is_word = sentences != end
+    penalised = scores / (is_word.sum(dim=2) + 1) ** length_penalty
+    best = penalised.argmax(dim=1)
+    found = []
+    for picture, beam in enumerate(best.tolist()):
+        words = sentences[picture, beam][is_word[picture, beam]].tolist()
+        found.append(Sentence(tuple(words), float(scores[picture, beam])))
+    return found

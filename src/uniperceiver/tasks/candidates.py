@@ -1,0 +1,211 @@
+"""The target set Y of Eq. (5) to (7): texts encoded once per step in training, and kept in evaluation."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from uniperceiver.batches import TextBatch
+from uniperceiver.data.tokenizer import Tokenizer
+from uniperceiver.distributed import gather_with_gradient, rank, world_size
+from uniperceiver.model.segments import TaskAttributes
+from uniperceiver.model.uni_perceiver import UniPerceiver
+
+TOKENS_PER_CHUNK = 16384
+"""Tokens, padding included, that are encoded together: bounds memory when Y is a whole vocabulary."""
+SHARED_FROM = 2048
+"""Sets of at least this many candidates are split over the processes in training."""
+
+Fingerprint = tuple[tuple[int, int], ...]
+"""Identity and version of tensors: changes when any of them is written in place or replaced."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Some of the candidates, and targets that count within them."""
+
+    index: Tensor | None
+    """(n,) int64, which candidates, ascending; None: every one."""
+    targets: Tensor
+    """Targets counted among the drawn candidates, of the shape they were given in."""
+
+
+@dataclass
+class _KeptHidden:
+    """Hidden states of a frozen text encoder for all candidates, texts one after the other without padding."""
+
+    fingerprint: Fingerprint
+    states: Tensor
+    """(tokens of all texts, Ct)."""
+
+
+@dataclass
+class _KeptEncodings:
+    """Representations of all candidates as some weights made them."""
+
+    model: weakref.ref[UniPerceiver]
+    fingerprint: Fingerprint
+    encodings: dict[TaskAttributes, Tensor]
+
+
+class CandidateSet:
+    """Texts that may be the answer. Each is a target y = <SPE> ‖ f_text(text), represented at <SPE> (Sec. 4.3).
+
+    Any number of texts of any length the model has positions for; each is encoded on its own, nothing is cut. In
+    evaluation (no gradients, model in eval mode) the representations are kept until the weights change; the hidden
+    states of a frozen text encoder are kept always. ``texts``, or else ``token_ids``, are all it takes to build it again.
+    """
+
+    texts: tuple[str, ...]
+    """What each candidate says."""
+    token_ids: tuple[int, ...]
+    """For a vocabulary, the token that each candidate is; empty for texts."""
+
+    def __init__(self, texts: Sequence[str], rows: Sequence[Sequence[int]], token_ids: Sequence[int], padding_id: int):
+        """``rows`` are the ids of ``texts``, start and end included; the class methods below make them."""
+        self.texts = tuple(texts)
+        self.token_ids = tuple(token_ids)
+        self._rows = tuple(tuple(row) for row in rows)
+        self._padding_id = padding_id
+        self._lengths = torch.tensor([len(row) for row in self._rows], dtype=torch.int64)
+        self._hidden: _KeptHidden | None = None
+        self._kept: _KeptEncodings | None = None
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str], tokenizer: Tokenizer) -> Self:
+        """One candidate per text, e.g. per class name."""
+        texts = tuple(texts)
+        return cls(texts, tokenizer.encode_batch(texts), (), tokenizer.padding_id)
+
+    @classmethod
+    def from_token_ids(cls, ids: Iterable[int], tokenizer: Tokenizer) -> Self:
+        """One candidate per token of the vocabulary: start, the token, end."""
+        ids = tuple(ids)
+        rows = [(tokenizer.start_id, index, tokenizer.end_id) for index in ids]
+        return cls([tokenizer.decode([index]) for index in ids], rows, ids, tokenizer.padding_id)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def sample(self, targets: Tensor, number: int, generator: torch.Generator | None = None) -> Draw:
+        """All candidates that occur in ``targets``, any shape of int64, and ``number`` others at random.
+
+        ``generator`` is one of the CPU; None draws from torch's global one.
+        """
+        is_target = torch.zeros(len(self), dtype=torch.bool)
+        is_target[targets.flatten().cpu()] = True
+        others = (~is_target).nonzero().squeeze(1)
+        chosen = others[torch.randperm(len(others), generator=generator)[:number]]
+        index = torch.cat([is_target.nonzero().squeeze(1), chosen]).sort().values.to(targets.device)
+        return Draw(index, torch.searchsorted(index, targets.contiguous()))
+
+    def draw(self, targets: Tensor, number: int | None) -> Draw:
+        """What training compares with: `sample`, or every candidate when ``number`` is None."""
+        if number is None:
+            return Draw(None, targets)
+        return self.sample(targets, number)
+
+    def encode(self, model: UniPerceiver, attributes: TaskAttributes, index: Tensor | None = None) -> Tensor:
+        """The representations (Y, D) of all candidates, or (n, D) of those at ``index`` (n,).
+
+        Processes that train together must call this together: they share the work on large sets.
+
+        Raises:
+            ValueError: there are no candidates, or one is longer than the model's positions.
+        """
+        self._check(model)
+        if index is not None:
+            return self._encode(model, attributes, index.cpu())
+        everything = torch.arange(len(self))
+        if torch.is_grad_enabled() or model.training:
+            self._kept = None
+            is_shared = torch.is_grad_enabled() and world_size() > 1 and len(self) >= SHARED_FROM
+            if not is_shared:
+                return self._encode(model, attributes, everything)
+            part = everything.tensor_split(world_size())[rank()]
+            return gather_with_gradient(self._encode(model, attributes, part))
+        kept = self._encodings_kept_for(model)
+        if attributes not in kept:
+            kept[attributes] = self._encode(model, attributes, everything)
+        return kept[attributes]
+
+    def _check(self, model: UniPerceiver) -> None:
+        if not self.texts:
+            raise ValueError("the candidate set is empty: give the task at least one class name, word or answer")
+        longest = int(self._lengths.argmax())
+        positions = model.config.text.positions
+        if len(self._rows[longest]) > positions:
+            raise ValueError(
+                f"candidate {self.texts[longest]!r} has {len(self._rows[longest])} tokens but the text encoder only "
+                f"{positions} positions: shorten it, or use a text encoder with more positions"
+            )
+
+    def _encodings_kept_for(self, model: UniPerceiver) -> dict[TaskAttributes, Tensor]:
+        fingerprint = _fingerprint([*model.parameters(), *model.buffers()])
+        if self._kept is None or self._kept.model() is not model or self._kept.fingerprint != fingerprint:
+            self._kept = _KeptEncodings(weakref.ref(model), fingerprint, {})
+        return self._kept.encodings
+
+    def _encode(self, model: UniPerceiver, attributes: TaskAttributes, index: Tensor) -> Tensor:
+        """Encode candidates in chunks of similar length, and put them back into the order of ``index``."""
+        order = self._lengths[index].argsort(stable=True)
+        chunks = self._chunks(index[order])
+        spe = torch.cat([self._encode_chunk(model, attributes, chunk) for chunk in chunks])
+        return spe[order.argsort().to(spe.device)]
+
+    def _chunks(self, index: Tensor) -> list[Tensor]:
+        """Candidates sorted by length, cut where padding or memory would grow too much."""
+        chunks: list[list[int]] = []
+        for candidate in index.tolist():
+            length = len(self._rows[candidate])
+            chunk = chunks[-1] if chunks else None
+            is_full = chunk is None or length * (len(chunk) + 1) > TOKENS_PER_CHUNK
+            # Up to twice the shortest text's length, one larger pass is faster than two small ones.
+            if chunk is None or is_full or length > 2 * len(self._rows[chunk[0]]):
+                chunks.append([candidate])
+            else:
+                chunk.append(candidate)
+        return [torch.tensor(chunk) for chunk in chunks]
+
+    def _encode_chunk(self, model: UniPerceiver, attributes: TaskAttributes, index: Tensor) -> Tensor:
+        device = next(model.parameters()).device
+        text = self._text(index).to(device)
+        if model.config.text.frozen:
+            segment = model.f_text.segment(text, self._hidden_of(model, text, index))
+        else:
+            segment = model.encode_text(text)
+        return model.decode(segment, attributes=attributes, side="target").spe
+
+    def _text(self, index: Tensor) -> TextBatch:
+        return TextBatch.from_ids([self._rows[i] for i in index.tolist()], self._padding_id)
+
+    def _hidden_of(self, model: UniPerceiver, text: TextBatch, index: Tensor) -> Tensor:
+        """Kept hidden states of the candidates at ``index``, (n, L, Ct), zero where padded."""
+        fingerprint = _fingerprint([p for p in model.f_text.parameters() if not p.requires_grad])
+        if self._hidden is None or self._hidden.fingerprint != fingerprint:
+            self._hidden = _KeptHidden(fingerprint, self._all_hidden(model))
+        states = self._hidden.states
+        starts = (self._lengths.cumsum(0) - self._lengths)[index].to(states.device)
+        places = starts[:, None] + torch.arange(text.ids.shape[1], device=states.device)
+        rows = states[places.clamp(max=len(states) - 1)]
+        return rows.masked_fill(text.is_padding[..., None], 0.0)
+
+    @torch.no_grad()
+    def _all_hidden(self, model: UniPerceiver) -> Tensor:
+        device = next(model.parameters()).device
+        order = self._lengths.argsort(stable=True)
+        rows: list[Tensor] = []
+        for chunk in self._chunks(order):
+            text = self._text(chunk).to(device)
+            hidden = model.f_text.hidden(text)
+            rows += [hidden[i, ~text.is_padding[i]] for i in range(text.size)]
+        return torch.cat([rows[place] for place in order.argsort().tolist()])
+
+
+def _fingerprint(tensors: Iterable[Tensor | nn.Parameter]) -> Fingerprint:
+    return tuple((id(tensor), tensor._version) for tensor in tensors)

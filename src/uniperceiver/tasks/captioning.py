@@ -1,0 +1,147 @@
+"""Image captioning: <SPE> ‖ image ‖ words so far ‖ slot against the vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from uniperceiver.batches import ImageBatch, TextBatch
+from uniperceiver.data.records import CaptionedImage
+from uniperceiver.likelihood import log_likelihood, negative_log_likelihood
+from uniperceiver.model.layers.attention import KeyValues
+from uniperceiver.model.segments import TaskAttributes
+from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.predictions import Caption
+from uniperceiver.tasks.beam_search import beam_search
+from uniperceiver.tasks.candidates import CandidateSet
+from uniperceiver.tasks.task import TaskSetting, TextData, seeded_generator
+from uniperceiver.tasks.vocabulary import places_of_tokens, word_tokens
+
+
+@dataclass(frozen=True)
+class CaptioningBatch:
+    """Pictures and one caption of each."""
+
+    images: ImageBatch
+    text: TextBatch
+    """(B, 2L): the words and the end, then a slot for each."""
+    targets: Tensor
+    """(B, L) int64, the candidate each slot should find; -1 where padded or where the word is no candidate."""
+    image_ids: tuple[str, ...]
+    references: tuple[tuple[str, ...], ...]
+    """All captions of each picture."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """The batch on another device."""
+        return replace(self, images=self.images.to(device), text=self.text.to(device), targets=self.targets.to(device))
+
+
+class CaptioningTask:
+    """x = <SPE> ‖ image ‖ words so far ‖ slot, represented at the slot; Y = vocabulary.
+
+    In training all slots of a caption are fed at once; a step of decoding feeds the last word and the next slot. Both
+    give the same representations (spec/uni_perceiver_v1_moe.md, section 4).
+    """
+
+    attributes = TaskAttributes(input_image=True, input_text=True)
+
+    def __init__(self, setting: TaskSetting, candidates: CandidateSet) -> None:
+        """``candidates`` is a vocabulary with the end token."""
+        self.setting = setting
+        self.candidates = candidates
+        self._places = places_of_tokens(candidates, setting.tokenizer.vocabulary_size)
+        self._end = int(self._places[setting.tokenizer.end_id])
+        if self._end < 0:
+            raise ValueError(
+                "the vocabulary of captioning lacks the tokenizer's end token, so no sentence could end: add it"
+            )
+
+    @classmethod
+    def find_candidates(cls, setting: TaskSetting, dataset: TextData) -> CandidateSet:
+        """The vocabulary, restricted if the configuration says so, and the end token."""
+        texts = dataset.texts() if setting.config.vocabulary_from_data else ()
+        ids = word_tokens(setting.config, texts, setting.tokenizer)
+        return CandidateSet.from_token_ids([setting.tokenizer.end_id, *ids], setting.tokenizer)
+
+    def collate(self, records: Sequence[CaptionedImage]) -> CaptioningBatch:
+        """One caption drawn per picture. It has no start token, but the end, which long captions keep when cut."""
+        tokenizer, backbone = self.setting.tokenizer, self.setting.backbone
+        generator = seeded_generator()
+        drawn = [generator.choice(record.captions) for record in records]
+        rows = tokenizer.encode_batch(drawn, self.setting.config.max_tokens - 1, special=False)
+        ids = [[*row, tokenizer.end_id] for row in rows]
+        text = TextBatch.with_slot_per_word(ids, tokenizer.padding_id, tokenizer.slot_id)
+        length = text.ids.shape[1] // 2
+        targets = self._places[text.ids[:, :length]].masked_fill(text.is_padding[:, :length], -1)
+        return CaptioningBatch(
+            images=ImageBatch.from_images([r.image for r in records], backbone.image_mean, backbone.image_std),
+            text=text,
+            targets=targets,
+            image_ids=tuple(r.image_id for r in records),
+            references=tuple(r.captions for r in records),
+        )
+
+    def loss(self, model: UniPerceiver, batch: CaptioningBatch) -> dict[str, Tensor]:
+        """Eq. (7): the mean over all words and ends of the batch that are candidates."""
+        is_target = batch.targets >= 0
+        image = model.encode_image(batch.images).segment
+        decoded = model.decode(image, model.encode_text(batch.text), attributes=self.attributes)
+        slots = decoded.segments[1][:, batch.targets.shape[1] :]
+        drawn = self.candidates.draw(batch.targets[is_target], self.setting.config.sampled_candidates)
+        words = self.candidates.encode(model, self.attributes, drawn.index)
+        return {"words": negative_log_likelihood(slots[is_target], words, model.temperature(), drawn.targets).mean()}
+
+    @torch.no_grad()
+    def predict(self, model: UniPerceiver, batch: CaptioningBatch) -> list[Caption]:
+        """The best sentence of each picture by beam search; of the batch, only the pictures are looked at."""
+        config, tokenizer = self.setting.config, self.setting.tokenizer
+        found = beam_search(
+            _NextWord(self, model, batch.images),
+            pictures=batch.images.size,
+            beams=config.beams,
+            end=self._end,
+            max_words=config.max_tokens,
+            length_penalty=config.length_penalty,
+            device=batch.images.pixels.device,
+        )
+        ids = [[self.candidates.token_ids[word] for word in sentence.words] for sentence in found]
+        return [
+            Caption(tokenizer.decode(row), sentence.log_probability) for row, sentence in zip(ids, found, strict=True)
+        ]
+
+
+class _NextWord:
+    """Predicts the next word with what was seen kept as keys and values, in f_text and in g."""
+
+    def __init__(self, task: CaptioningTask, model: UniPerceiver, images: ImageBatch) -> None:
+        self.task = task
+        self.model = model
+        device = images.pixels.device
+        self.tokens = torch.tensor(task.candidates.token_ids, device=device)
+        self.vocabulary = task.candidates.encode(model, task.attributes)
+        self.text_cache = KeyValues()
+        self.decoder_cache = model.g.prefill([model.encode_image(images).segment], task.attributes)
+        self.length = 0
+
+    def __call__(self, words: Tensor | None, parents: Tensor) -> Tensor:
+        """One pass over [last word, next slot]; at first over the slot alone."""
+        if words is not None:
+            self.text_cache = self.text_cache.kept(parents)
+            self.decoder_cache = self.decoder_cache.kept(parents)
+        segment, self.text_cache = self.model.f_text.step(self._new_tokens(words, parents), self.text_cache)
+        decoded, self.decoder_cache = self.model.g.step(segment, self.task.attributes, self.decoder_cache)
+        self.length += 1
+        return log_likelihood(decoded[:, -1], self.vocabulary, self.model.temperature())
+
+    def _new_tokens(self, words: Tensor | None, parents: Tensor) -> TextBatch:
+        slots = torch.full_like(parents, self.task.setting.tokenizer.slot_id)
+        columns = [slots] if words is None else [self.tokens[words], slots]
+        ids = torch.stack(columns, dim=1)
+        positions = torch.arange(self.length + 1 - len(columns), self.length + 1, device=ids.device)
+        is_slot = torch.zeros_like(ids, dtype=torch.bool)
+        is_slot[:, -1] = True
+        return TextBatch(ids, torch.zeros_like(is_slot), positions.expand_as(ids), is_slot, causal=True)

@@ -1,0 +1,82 @@
+"""Image classification: <SPE> ‖ image against class names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from uniperceiver.batches import ImageBatch
+from uniperceiver.data.records import LabelledImage
+from uniperceiver.likelihood import log_likelihood, negative_log_likelihood
+from uniperceiver.model.segments import TaskAttributes
+from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.predictions import Classification
+from uniperceiver.tasks.candidates import CandidateSet
+from uniperceiver.tasks.task import NamedData, TaskSetting
+
+LISTED = 100
+"""Classes named in a prediction, at most."""
+
+
+@dataclass(frozen=True)
+class ClassificationBatch:
+    """Pictures and their classes."""
+
+    images: ImageBatch
+    labels: Tensor
+    """(B,) int64, index into the candidate names."""
+    image_ids: tuple[str, ...]
+
+    def to(self, device: torch.device | str) -> Self:
+        """The batch on another device."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+
+class ClassificationTask:
+    """x = <SPE> ‖ image, represented at <SPE>; Y = class names."""
+
+    attributes = TaskAttributes(input_image=True, input_text=False)
+
+    def __init__(self, setting: TaskSetting, candidates: CandidateSet) -> None:
+        self.setting = setting
+        self.candidates = candidates
+
+    @classmethod
+    def find_candidates(cls, setting: TaskSetting, dataset: NamedData) -> CandidateSet:
+        """The class names of a data set."""
+        return CandidateSet.from_texts(dataset.names, setting.tokenizer)
+
+    def collate(self, records: Sequence[LabelledImage]) -> ClassificationBatch:
+        """Pictures normalised and padded to one size, and their classes."""
+        backbone = self.setting.backbone
+        return ClassificationBatch(
+            images=ImageBatch.from_images([r.image for r in records], backbone.image_mean, backbone.image_std),
+            labels=torch.tensor([r.label for r in records]),
+            image_ids=tuple(r.image_id for r in records),
+        )
+
+    def loss(self, model: UniPerceiver, batch: ClassificationBatch) -> dict[str, Tensor]:
+        """Eq. (7): the mean over the pictures."""
+        drawn = self.candidates.draw(batch.labels, self.setting.config.sampled_candidates)
+        names = self.candidates.encode(model, self.attributes, drawn.index)
+        x = self._represent(model, batch)
+        return {"names": negative_log_likelihood(x, names, model.temperature(), drawn.targets).mean()}
+
+    @torch.no_grad()
+    def predict(self, model: UniPerceiver, batch: ClassificationBatch) -> list[Classification]:
+        """The most likely classes of every picture, Eq. (5), at most `LISTED`."""
+        names = self.candidates.encode(model, self.attributes)
+        log_probabilities = log_likelihood(self._represent(model, batch), names, model.temperature())
+        best = log_probabilities.double().exp().topk(min(LISTED, len(self.candidates)), dim=1)
+        return [
+            Classification(index, tuple(self.candidates.texts[i] for i in index), probability)
+            for index, probability in zip(best.indices.cpu().numpy(), best.values.cpu().numpy(), strict=True)
+        ]
+
+    def _represent(self, model: UniPerceiver, batch: ClassificationBatch) -> Tensor:
+        segment = model.encode_image(batch.images).segment
+        return model.decode(segment, attributes=self.attributes).spe

@@ -1,0 +1,138 @@
+"""Masked language modelling: <SPE> ‖ text with slots against the vocabulary."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from uniperceiver.batches import TextBatch
+from uniperceiver.data.records import CaptionedImage, TextRecord
+from uniperceiver.likelihood import log_likelihood, negative_log_likelihood
+from uniperceiver.model.segments import TaskAttributes
+from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.predictions import FilledMask
+from uniperceiver.tasks.candidates import CandidateSet
+from uniperceiver.tasks.task import TaskSetting, TextData, seeded_generator
+from uniperceiver.tasks.vocabulary import places_of_tokens, word_tokens
+
+MASKED = 0.15
+"""Probability that a word is chosen."""
+AS_SLOT, AS_RANDOM = 0.8, 0.1
+"""What becomes of a chosen word: slots, random words, or else itself."""
+LISTED = 10
+"""Words named for a slot, at most."""
+
+
+@dataclass(frozen=True)
+class MaskedTextBatch:
+    """Texts with hidden words."""
+
+    text: TextBatch
+    """(B, L)."""
+    is_read: Tensor
+    """(B, L) bool: the tokens at which a word is predicted: slots, and chosen words that do not look it."""
+    targets: Tensor
+    """(B, L) int64, the candidate that was there; -1 where nothing is read or what was there is no candidate."""
+    references: tuple[tuple[str, ...], ...]
+    """The hidden words of each text, one per token read, in order; none for a text that came with slots."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """The batch on another device."""
+        return replace(
+            self, text=self.text.to(device), is_read=self.is_read.to(device), targets=self.targets.to(device)
+        )
+
+
+@dataclass(frozen=True)
+class _Masked:
+    """One text with some of its words hidden."""
+
+    ids: list[int]
+    hidden: dict[int, int]
+    """Place → the token that was there."""
+
+
+class MaskedLanguageModelingTask:
+    """x = <SPE> ‖ start, words with slots, end; represented at the slots; Y = vocabulary."""
+
+    attributes = TaskAttributes(input_image=False, input_text=True)
+
+    def __init__(self, setting: TaskSetting, candidates: CandidateSet) -> None:
+        """``candidates`` is a vocabulary."""
+        self.setting = setting
+        self.candidates = candidates
+        self._places = places_of_tokens(candidates, setting.tokenizer.vocabulary_size)
+
+    @classmethod
+    def find_candidates(cls, setting: TaskSetting, dataset: TextData) -> CandidateSet:
+        """The vocabulary, restricted if the configuration says so."""
+        texts = dataset.texts() if setting.config.vocabulary_from_data else ()
+        return CandidateSet.from_token_ids(word_tokens(setting.config, texts, setting.tokenizer), setting.tokenizer)
+
+    def collate(self, records: Sequence[TextRecord | CaptionedImage]) -> MaskedTextBatch:
+        """Hide words of every text; of a picture with captions, one caption is taken and the picture left alone.
+
+        A text that has slots of its own, as in ``"a [MASK] car"``, is a question: nothing else of it is hidden.
+        """
+        generator = seeded_generator()
+        masked = [self._mask(record, generator) for record in records]
+        tokenizer = self.setting.tokenizer
+        text = TextBatch.from_ids([m.ids for m in masked], tokenizer.padding_id, tokenizer.slot_id)
+        is_read = text.is_slot.clone()
+        targets = torch.full_like(text.ids, -1)
+        for row, hidden in enumerate(m.hidden for m in masked):
+            for place, original in hidden.items():
+                is_read[row, place] = True
+                targets[row, place] = self._places[original]
+        references = tuple(tuple(tokenizer.decode([m.hidden[place]]) for place in sorted(m.hidden)) for m in masked)
+        return MaskedTextBatch(text, is_read, targets, references)
+
+    def _mask(self, record: TextRecord | CaptionedImage, generator: random.Random) -> _Masked:
+        """Choose words with probability `MASKED`, at least one of a text; all tokens of a word share its fate."""
+        tokenizer, longest = self.setting.tokenizer, self.setting.config.max_tokens
+        text = record.text if isinstance(record, TextRecord) else generator.choice(record.captions)
+        ids = tokenizer.encode(text, longest)
+        words = tokenizer.word_groups(text, longest)
+        if tokenizer.slot_id in ids or not words:
+            return _Masked(ids, {})
+        chosen = [word for word in words if generator.random() < MASKED] or [generator.choice(words)]
+        hidden = {place: ids[place] for word in chosen for place in word}
+        for word in chosen:
+            fate = generator.random()
+            for place in word:
+                if fate < AS_SLOT:
+                    ids[place] = tokenizer.slot_id
+                elif fate < AS_SLOT + AS_RANDOM:
+                    ids[place] = generator.choice(self.candidates.token_ids)
+        return _Masked(ids, hidden)
+
+    def loss(self, model: UniPerceiver, batch: MaskedTextBatch) -> dict[str, Tensor]:
+        """Eq. (7): the mean over the hidden tokens that are candidates; zero when there are none."""
+        is_target = batch.targets >= 0
+        drawn = self.candidates.draw(batch.targets[is_target], self.setting.config.sampled_candidates)
+        words = self.candidates.encode(model, self.attributes, drawn.index)
+        x = self._represent(model, batch)[is_target]
+        losses = negative_log_likelihood(x, words, model.temperature(), drawn.targets)
+        return {"words": losses.sum() / max(len(losses), 1)}
+
+    @torch.no_grad()
+    def predict(self, model: UniPerceiver, batch: MaskedTextBatch) -> list[list[FilledMask]]:
+        """For each text, the most likely words of every token that is read, Eq. (5), at most `LISTED`."""
+        words = self.candidates.encode(model, self.attributes)
+        x = self._represent(model, batch)[batch.is_read]
+        best = log_likelihood(x, words, model.temperature()).double().exp().topk(min(LISTED, len(words)), dim=1)
+        filled = [
+            FilledMask(tuple(self.candidates.texts[i] for i in index), probability)
+            for index, probability in zip(best.indices.tolist(), best.values.cpu().numpy(), strict=True)
+        ]
+        counts = batch.is_read.sum(dim=1).tolist()
+        ends = [sum(counts[: row + 1]) for row in range(len(counts))]
+        return [filled[end - count : end] for end, count in zip(ends, counts, strict=True)]
+
+    def _represent(self, model: UniPerceiver, batch: MaskedTextBatch) -> Tensor:
+        return model.decode(model.encode_text(batch.text), attributes=self.attributes).segments[0]
