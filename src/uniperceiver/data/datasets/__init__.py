@@ -1,1 +1,42 @@
-"""."""
+"""Data sets, one file per format. `DATASETS` says which ``kind`` of a configuration is which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from uniperceiver.config import DatasetConfig
+from uniperceiver.data.datasets.coco_instances import CocoInstances
+from uniperceiver.data.datasets.image_folder import ImageFolder
+from uniperceiver.data.datasets.karpathy_captions import KarpathyCaptions
+from uniperceiver.data.datasets.plain_text import PlainText
+from uniperceiver.data.datasets.vqa import Vqa
+from uniperceiver.data.datasets.webdataset import WebDataset
+from uniperceiver.data.records import Record
+
+
+class Dataset(Protocol):
+    """Records by number. Classification and detection data also have ``names``, the classes that labels number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Record: ...
+
+
+DATASETS: dict[str, Callable[[Any], Dataset]] = {
+    "coco_instances": CocoInstances,
+    "image_folder": ImageFolder,
+    "karpathy_captions": KarpathyCaptions,
+    "webdataset": WebDataset,
+    "plain_text": PlainText,
+    "vqa": Vqa,
+}
+
+
+def open_dataset(config: DatasetConfig) -> Dataset:
+    """The data set that a configuration names, indexed and checked; pictures are decoded when asked for.
+
+    Raises:
+        DatasetError: files missing, broken or inconsistent; the message names the file and the record.
+    """
+    return DATASETS[config.kind](config)

@@ -1,0 +1,58 @@
+"""Reading annotation files, with errors that name them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from uniperceiver.config import FoldConfig
+
+
+class DatasetError(ValueError):
+    """A data set that cannot be used as it is; the message names the file and the record."""
+
+
+def read_json_object(path: Path, *keys: str) -> dict[str, Any]:
+    """The object in a JSON file, which must hold a list under each of ``keys``.
+
+    Raises:
+        DatasetError: no such file, not JSON, or a list is missing.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DatasetError(f"no annotation file {path}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} is not valid JSON: {error}") from None
+    for key in keys:
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            raise DatasetError(f"{path} should be a JSON object with a list {key!r}: is it a file of another format?")
+    return content
+
+
+def require_fields(entry: dict[str, Any], where: str, *fields: str) -> None:
+    """Check that an annotation has ``fields``; ``where`` says which file and entry it is.
+
+    Raises:
+        DatasetError: it lacks one.
+    """
+    missing = [field for field in fields if field not in entry]
+    if missing:
+        raise DatasetError(f"{where} has no {', '.join(missing)}: is the file of another format?")
+
+
+def existing_picture(path: Path, source: str) -> Path:
+    """``path``, once sure that the file is there; ``source`` says which annotation asks for it.
+
+    Raises:
+        DatasetError: no such file.
+    """
+    if not path.is_file():
+        raise DatasetError(f"{source} needs the picture {path}, which does not exist: is `images` the right folder?")
+    return path
+
+
+def is_in_fold(index: int, fold: FoldConfig | None) -> bool:
+    """Whether record ``index`` of a whole data set belongs to the part that ``fold`` names (None: all of it)."""
+    return fold is None or (index % fold.folds == 0) == fold.held_out

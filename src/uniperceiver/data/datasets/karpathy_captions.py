@@ -1,0 +1,76 @@
+"""Karpathy's ``dataset_*.json``: pictures with several captions each, split into train, restval, val and test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from uniperceiver.config import KarpathyCaptionsConfig
+from uniperceiver.data.datasets.annotation_files import (
+    DatasetError,
+    existing_picture,
+    read_json_object,
+    require_fields,
+)
+from uniperceiver.data.datasets.json_rows import JsonRows
+from uniperceiver.data.images import read_image
+from uniperceiver.data.records import CaptionedImage
+
+
+class KarpathyCaptions:
+    """Pictures with captions. The caption is the sentence as written (``raw``), without surrounding spaces."""
+
+    def __init__(self, config: KarpathyCaptionsConfig) -> None:
+        """Index the chosen splits.
+
+        Raises:
+            DatasetError: an unreadable file, an unknown or empty split, a picture without file or caption.
+        """
+        self.source = Path(config.annotations)
+        self.folder = Path(config.images)
+        self._rows = JsonRows(self._index(config.splits))
+
+    def _index(self, splits: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
+        for entry in read_karpathy(self.source, splits):
+            file = str(Path(entry.get("filepath", "")) / entry["filename"])
+            existing_picture(self.folder / file, f"{self.source}")
+            yield str(entry.get("cocoid", entry["imgid"])), file, captions_of(entry, self.source)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> CaptionedImage:
+        image_id, file, captions = self._rows[index]
+        return CaptionedImage(read_image(self.folder / file), image_id, tuple(captions))
+
+    def __repr__(self) -> str:
+        return f"karpathy_captions {self.source} ({len(self)} pictures)"
+
+
+def read_karpathy(path: Path, splits: Sequence[str]) -> list[dict[str, Any]]:
+    """The entries of a Karpathy JSON that belong to ``splits``, in file order.
+
+    Raises:
+        DatasetError: not such a file, an entry without one of the fields, or a split without entries.
+    """
+    entries = read_json_object(path, "images")["images"]
+    for number, entry in enumerate(entries):
+        require_fields(entry, f"{path}: images[{number}]", "imgid", "filename", "split", "sentences")
+    present = sorted({entry["split"] for entry in entries})
+    for split in splits:
+        if split not in present:
+            raise DatasetError(f"{path} has no split {split!r}: it has {', '.join(present)}")
+    return [entry for entry in entries if entry["split"] in splits]
+
+
+def captions_of(entry: dict[str, Any], path: Path) -> list[str]:
+    """The captions of one entry of a Karpathy JSON, at least one.
+
+    Raises:
+        DatasetError: no caption, or an empty one.
+    """
+    captions = [str(sentence["raw"]).strip() for sentence in entry["sentences"] if "raw" in sentence]
+    if not captions or len(captions) < len(entry["sentences"]) or not all(captions):
+        raise DatasetError(f"{path}: {entry['filename']} (imgid {entry['imgid']}) has no caption or an empty one")
+    return captions

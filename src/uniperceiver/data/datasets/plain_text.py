@@ -1,0 +1,86 @@
+"""Texts: the lines of a file, or the captions of a Karpathy JSON."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+from uniperceiver.config import PlainTextConfig
+from uniperceiver.data.datasets.annotation_files import DatasetError
+from uniperceiver.data.datasets.json_rows import JsonRows
+from uniperceiver.data.datasets.karpathy_captions import captions_of, read_karpathy
+from uniperceiver.data.records import TextRecord
+
+
+class PlainText:
+    """One text per record, in file order."""
+
+    def __init__(self, config: PlainTextConfig) -> None:
+        """Index a UTF-8 text file (blank lines are no texts), or a ``.json`` file's captions of ``splits``.
+
+        Raises:
+            DatasetError: no such file, no text in it, or ``splits`` missing for a JSON or given for lines.
+        """
+        self.source = Path(config.path)
+        is_json = self.source.suffix == ".json"
+        if is_json and not config.splits:
+            raise DatasetError(f"{self.source} is a JSON file of captions: say which splits to read, e.g. [train]")
+        if not is_json and config.splits:
+            raise DatasetError(
+                f"{self.source} is not a .json file: only a Karpathy JSON has splits, got {config.splits}"
+            )
+        self._texts = JsonRows(_captions(self.source, config.splits or ())) if is_json else Lines(self.source)
+        if not len(self._texts):
+            raise DatasetError(f"{self.source} holds no text")
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __getitem__(self, index: int) -> TextRecord:
+        return TextRecord(self._texts[index])
+
+    def __repr__(self) -> str:
+        return f"plain_text {self.source} ({len(self)} texts)"
+
+
+class Lines:
+    """The lines of a UTF-8 file that are not blank, read when asked for; only where they begin is kept in memory."""
+
+    def __init__(self, path: Path) -> None:
+        """Find the lines of ``path``.
+
+        Raises:
+            DatasetError: no such file.
+        """
+        self.path = path
+        self._starts = array("q")
+        start = 0
+        try:
+            with path.open("rb") as file:
+                for line in file:
+                    if line.strip():
+                        self._starts.append(start)
+                    start += len(line)
+        except OSError as error:
+            raise DatasetError(f"cannot read the text file {path}: {error.strerror}") from None
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, index: int) -> str:
+        if not 0 <= index < len(self._starts):
+            raise IndexError(f"record {index} of {len(self._starts)}")
+        with self.path.open("rb") as file:
+            file.seek(self._starts[index])
+            line = file.readline()
+        try:
+            return line.decode("utf-8-sig" if index == 0 else "utf-8").strip()
+        except UnicodeDecodeError as error:
+            offset = self._starts[index] + error.start
+            raise DatasetError(f"{self.path} is not UTF-8 at byte {offset}: convert the file to UTF-8") from None
+
+
+def _captions(path: Path, splits: tuple[str, ...]) -> Iterator[str]:
+    for entry in read_karpathy(path, splits):
+        yield from captions_of(entry, path)

@@ -1,0 +1,228 @@
+"""Loading: an endless, seeded, resumable stream of batches for training; all records once, in order, for evaluation."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from uniperceiver.data.datasets import Dataset
+from uniperceiver.data.datasets.webdataset import WebDataset
+from uniperceiver.data.records import Record, TextRecord
+from uniperceiver.data.transforms import Transform
+
+Batch = TypeVar("Batch")
+Collate = Callable[[Sequence[Any]], Batch]
+
+_ORDER, _RECORD, _BATCH = range(3)
+"""What a seed is for: the order of an epoch, one record's transform, one batch's collation."""
+_SIZE_DIVISOR = 32
+"""Pictures are padded to multiples of this (`ImageBatch.from_images`)."""
+
+
+class RecordError(ValueError):
+    """A record that could not be read or transformed; the message names it and its data set."""
+
+
+class Batches(Generic[Batch]):
+    """Every batch of an endless training, by number.
+
+    Batch k is a pure function of (seed, k, rank): a stream can begin anywhere, and the number of loading processes does
+    not matter. Records are drawn without repetition within an epoch; a batch may reach over the end of an epoch, so
+    none is left out. Ranks take turns in one common order. The records of one shard follow each other, mixed among
+    themselves.
+
+    ``transform`` and ``collate`` draw their randomness from torch's default generator, seeded for every record and
+    every batch.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        transform: Transform,
+        collate: Collate[Batch],
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if not len(dataset):
+            raise ValueError(f"cannot train on an empty data set: {dataset!r}")
+        self.dataset = dataset
+        self.transform = transform
+        self.collate = collate
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self._groups = dataset.shard_lengths if isinstance(dataset, WebDataset) else (len(dataset),)
+        self._orders: dict[int, np.ndarray] = {}
+
+    def __getitem__(self, number: int) -> Batch:
+        turn = number * self.world_size + self.rank
+        records = [self._record(place) for place in range(turn * self.batch_size, (turn + 1) * self.batch_size)]
+        with seeded(self.seed, _BATCH, turn):
+            return self.collate(records)
+
+    def _record(self, place: int) -> Record:
+        epoch, position = divmod(place, len(self.dataset))
+        index = int(self._order(epoch)[position])
+        with seeded(self.seed, _RECORD, epoch, index):
+            return _read(self.dataset, index, self.transform)
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if epoch not in self._orders:
+            self._orders = {kept: order for kept, order in self._orders.items() if kept == epoch - 1}
+            self._orders[epoch] = epoch_order(self._groups, self.seed, epoch)
+        return self._orders[epoch]
+
+
+class Stream(Generic[Batch]):
+    """An endless iterator of training batches, from batch ``start_batch`` on; see `Batches`.
+
+    ``workers`` processes load ahead, two batches each; they start with the first batch. 0: loading happens in this
+    process when a batch is asked for. An error while loading a record is raised here, as the `RecordError` that names
+    it.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        transform: Transform,
+        collate: Collate[Batch],
+        *,
+        batch_size: int,
+        seed: int,
+        workers: int = 0,
+        start_batch: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        batches = Batches(
+            dataset, transform, collate, batch_size=batch_size, seed=seed, rank=rank, world_size=world_size
+        )
+        self._loader = in_order(batches, range(start_batch, sys.maxsize), workers)
+        self._iterator: Iterator[Batch] | None = None
+
+    def __iter__(self) -> Stream[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        if self._iterator is None:
+            self._iterator = iter(self._loader)
+        return next(self._iterator)
+
+
+def in_order(source: Any, indices: Sequence[int], workers: int) -> DataLoader[Any]:
+    """``source[i]`` for every i of ``indices``, in that order, computed by ``workers`` processes (0: by this one)."""
+    return DataLoader(
+        source,
+        batch_size=None,
+        sampler=indices,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        # A DataLoader takes a number from torch's default generator otherwise, and dropout would depend on `workers`.
+        generator=torch.Generator(),
+    )
+
+
+def evaluation_batches(
+    dataset: Dataset,
+    transform: Transform,
+    collate: Collate[Batch],
+    batch_size: int,
+    *,
+    workers: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+) -> Iterator[tuple[list[Any], Batch]]:
+    """Every record once: the transformed records of a batch, and the batch.
+
+    Records keep the data set's order among those that are padded to one size; only such share a batch, so a picture is
+    padded in a batch as it is alone. Rank r gets the records r, r + world_size, …. Randomness in ``collate`` is seeded
+    with the number of the batch, so that two evaluations are the same.
+    """
+    for number, records in enumerate(_of_one_size(dataset, transform, batch_size, workers, rank, world_size)):
+        with seeded(_BATCH, rank, number):
+            batch = collate(records)
+        yield records, batch
+
+
+def _of_one_size(
+    dataset: Dataset, transform: Transform, batch_size: int, workers: int, rank: int, world_size: int
+) -> Iterator[list[Any]]:
+    waiting: defaultdict[tuple[int, ...], list[Any]] = defaultdict(list)
+    reader = _Transformed(dataset, transform)
+    for record in in_order(reader, range(rank, len(dataset), world_size), workers):
+        size = _padded_size(record)
+        waiting[size].append(record)
+        if len(waiting[size]) == batch_size:
+            yield waiting.pop(size)
+    yield from waiting.values()
+
+
+class _Transformed:
+    """The records of a data set, transformed."""
+
+    def __init__(self, dataset: Dataset, transform: Transform) -> None:
+        self.dataset = dataset
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Record:
+        return _read(self.dataset, index, self.transform)
+
+
+def epoch_order(groups: Sequence[int], seed: int, epoch: int) -> np.ndarray:
+    """A permutation of all records (n,) int32 or int64, a pure function of its arguments.
+
+    ``groups`` are the numbers of records that lie together, one after the other: groups come in random order, and so do
+    the records of each group. One group is a plain shuffle.
+    """
+    random = np.random.default_rng((seed, _ORDER, epoch))
+    ends = np.cumsum(groups)
+    kind = np.int32 if ends[-1] <= np.iinfo(np.int32).max else np.int64
+    return np.concatenate(
+        [
+            random.permutation(np.arange(ends[g] - groups[g], ends[g], dtype=kind))
+            for g in random.permutation(len(groups))
+        ]
+    )
+
+
+@contextmanager
+def seeded(*key: int) -> Iterator[None]:
+    """Within it torch's default generator is seeded from ``key``, non-negative integers; afterwards it is as before."""
+    state = torch.get_rng_state()
+    # Not torch.manual_seed, which would seed the accelerators too, and their state is not put back.
+    torch.default_generator.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1))
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+
+
+def _read(dataset: Dataset, index: int, transform: Transform) -> Record:
+    try:
+        return transform(dataset[index])
+    except Exception as error:
+        raise RecordError(f"record {index} of {dataset!r:.200}: {type(error).__name__}: {error}") from error
+
+
+def _padded_size(record: Record) -> tuple[int, ...]:
+    if isinstance(record, TextRecord):
+        return ()
+    return tuple(-(-length // _SIZE_DIVISOR) * _SIZE_DIVISOR for length in record.image.shape[1:])
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
