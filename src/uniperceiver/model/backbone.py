@@ -93,7 +93,7 @@ def feature_network(name: str) -> nn.Module:
     if not timm.is_model(name.split(".")[0]):
         raise ValueError(f"timm has no network {name!r}{_suggestion(name, timm.list_models())}")
     # Swin takes any picture size, and shifts in every stage, as the official detection backbone does
-    any_size = {"strict_img_size": False, "always_partition": True} if name.startswith("swin_") else {}
+    any_size: dict[str, Any] = {"strict_img_size": False, "always_partition": True} if name.startswith("swin_") else {}
     try:
         return timm.create_model(name, features_only=True, **any_size)
     except (RuntimeError, AttributeError, TypeError, AssertionError) as error:

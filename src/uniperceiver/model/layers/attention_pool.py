@@ -16,8 +16,8 @@ class AttentionPools(nn.Module):
     head, and values are projected after they were averaged. Both are exact and need c/heads times less work.
 
     Paper: gives "parameterized Attention Pooling [27]", i.e. CLIP's. CLIP's query is a projection of the mean token;
-    ten of those would compute ten rotations of the same question, and the published parameter counts leave no room for
-    c -> c query projections (docs/decisions.md, "Attention pools"). A key bias would cancel in the softmax: there is none.
+    ten of those would ask the same question ten times, and the published parameter counts leave no room for
+    its projections (docs/decisions.md, "Attention pools"). A key bias would cancel in the softmax and is left out.
     """
 
     def __init__(self, channels: int, width: int, pools: int) -> None:

@@ -1,0 +1,157 @@
+"""f_image: a picture as global and regional tokens, Eq. (1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from uniperceiver.batches import ImageBatch
+from uniperceiver.config import ImageEncoderConfig
+from uniperceiver.model.backbone import build_backbone
+from uniperceiver.model.global_tokens import GlobalTokens
+from uniperceiver.model.proposals.denoising import DenoisingQueries
+from uniperceiver.model.proposals.network import ProposalNetwork
+from uniperceiver.model.proposals.outputs import ProposalOutput
+from uniperceiver.model.proposals.pyramid import resize_padding
+from uniperceiver.model.region_tokens import RegionTokens, best_proposals
+from uniperceiver.model.segments import Segment
+
+
+@dataclass(frozen=True)
+class Perception:
+    """Everything seen in a batch of images, before regions are chosen."""
+
+    global_tokens: Tensor | None
+    """(B, M, D); None when the model has no global representation."""
+    global_is_padding: Tensor | None
+    """(B, M) bool."""
+    output: ProposalOutput | None
+    """What the proposal network says; None when the model has no regional representation."""
+    fused: Tensor | None
+    """(B, Q, C), the fused regional representation, Eq. (9)."""
+    objectness: Tensor | None
+    """(B, Q) logits of the head on ``fused`` (A15)."""
+
+
+@dataclass(frozen=True)
+class KeptProposals:
+    """The proposals that reach the unified decoder, best first."""
+
+    index: Tensor
+    """(B, O) int64 into the Q queries."""
+    boxes: Tensor
+    """(B, O, 4), (cx, cy, w, h) in [0, 1] relative to the unpadded image."""
+    mask_embeddings: Tensor
+    """(B, O, Cm)."""
+    objectness: Tensor
+    """(B, O) logits."""
+    mask_features: Tensor
+    """(B, Cm, H/4, W/4): mask logits are ``mask_logits(mask_embeddings, mask_features)``, on the padded canvas."""
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """f_image(x), Eq. (1)."""
+
+    segment: Segment
+    """(B, M + O, D) tokens: global ones first, regions last."""
+    proposals: KeptProposals | None
+    """None when the model has no regional representation."""
+
+    @property
+    def regions(self) -> slice:
+        """Where the regions are among the tokens; empty without proposals."""
+        length = self.segment.tokens.shape[1]
+        return slice(length - (0 if self.proposals is None else self.proposals.index.shape[1]), length)
+
+
+class ImageEncoder(nn.Module):
+    """f_image of Eq. (1): backbone → global tokens ‖ region tokens.
+
+    Args:
+        config: see `ImageEncoderConfig`.
+        width: D.
+
+    Raises:
+        ValueError: the configuration leaves neither global nor regional tokens.
+    """
+
+    def __init__(self, config: ImageEncoderConfig, width: int) -> None:
+        super().__init__()
+        if not config.global_tokens and config.proposals is None:
+            raise ValueError("image.global_tokens is false and image.proposals is null: an image would have no tokens")
+        self.backbone = build_backbone(config.backbone)
+        channels = self.backbone.channels
+        self.global_tokens = GlobalTokens(channels[-1], width, config.attention_pools) if config.global_tokens else None
+        self.kept = 0 if config.proposals is None else config.proposals.kept
+        self.proposals = None if config.proposals is None else ProposalNetwork(config.proposals, channels)
+        self.region_tokens = None if config.proposals is None else RegionTokens(config.proposals.width, width)
+
+    def forward(self, images: ImageBatch) -> ImageFeatures:
+        """Concat({q_global}, {q_proposal}), Eq. (1), with the top-O proposals."""
+        return self.represent(self.propose(images))
+
+    def propose(self, images: ImageBatch, denoising: DenoisingQueries | None = None) -> Perception:
+        """Everything up to the choice of regions; ``denoising`` is added in detection training."""
+        features = self.backbone(images.pixels)
+        is_padding = images.is_padding if bool(images.is_padding.any()) else None
+        tokens, token_padding = None, None
+        if self.global_tokens is not None:
+            tokens, token_padding = self.global_tokens(features[-1], _at_size_of(features[-1], is_padding))
+        if self.proposals is None or self.region_tokens is None:
+            return Perception(tokens, token_padding, None, None, None)
+        output = self.proposals(features, is_padding, denoising)
+        fused = self.region_tokens(
+            output.semantics,
+            output.final.boxes,
+            output.final.mask_embeddings,
+            output.mask_features,
+            _valid_sizes(_at_size_of(output.mask_features, is_padding)),
+        )
+        return Perception(tokens, token_padding, output, fused, self.region_tokens.objectness(fused))
+
+    def represent(self, perception: Perception, must_keep: Tensor | None = None) -> ImageFeatures:
+        """The token sequence of Eq. (1). ``must_keep`` (B, Q) bool forces proposals among the top-O (A17)."""
+        tokens, is_padding, kept = [], [], None
+        if perception.global_tokens is not None and perception.global_is_padding is not None:
+            tokens.append(perception.global_tokens)
+            is_padding.append(perception.global_is_padding)
+        if perception.output is not None and perception.fused is not None and perception.objectness is not None:
+            kept = _keep(perception.output, perception.objectness, self.kept, must_keep)
+            assert self.region_tokens is not None
+            tokens.append(self.region_tokens.projection(_gather(perception.fused, kept.index)))
+            is_padding.append(torch.zeros_like(kept.index, dtype=torch.bool))
+        return ImageFeatures(Segment(torch.cat(tokens, dim=1), torch.cat(is_padding, dim=1), "image"), kept)
+
+
+def _keep(output: ProposalOutput, objectness: Tensor, kept: int, must_keep: Tensor | None) -> KeptProposals:
+    index = best_proposals(objectness, kept, must_keep)
+    return KeptProposals(
+        index=index,
+        boxes=_gather(output.final.boxes, index),
+        mask_embeddings=_gather(output.final.mask_embeddings, index),
+        objectness=objectness.gather(1, index),
+        mask_features=output.mask_features,
+    )
+
+
+def _gather(rows: Tensor, index: Tensor) -> Tensor:
+    """Rows (B, Q, n) at an index (B, O) -> (B, O, n)."""
+    return rows.gather(1, index[..., None].expand(-1, -1, rows.shape[-1]))
+
+
+def _at_size_of(features: Tensor, is_padding: Tensor | None) -> Tensor | None:
+    """Pixel padding (B, H, W) at the size of a map (B, c, h, w)."""
+    return None if is_padding is None else resize_padding(is_padding, (features.shape[2], features.shape[3]))
+
+
+def _valid_sizes(is_padding: Tensor | None) -> Sequence[tuple[int, int]] | None:
+    """Rows and columns of every image that are picture, from padding (B, h, w)."""
+    if is_padding is None:
+        return None
+    rows = (~is_padding[:, :, 0]).sum(dim=1).tolist()
+    columns = (~is_padding[:, 0, :]).sum(dim=1).tolist()
+    return list(zip(rows, columns, strict=True))
