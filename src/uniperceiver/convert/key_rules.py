@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 Rule = tuple[str, str | None]
-"""A regular expression for whole names there, and the name here (with ``\\1`` for its groups). None: knowingly dropped."""
+"""A regular expression for whole names there, and the name here (``\\1`` for its groups). None: knowingly dropped."""
+
+
+class UnknownKeyError(ValueError):
+    """A name that no rule knows."""
 
 
 @dataclass(frozen=True)
@@ -62,24 +66,27 @@ def our_key(key: str, rules: Sequence[Rule]) -> str | None:
     """The name here of a name there, by the first rule that matches; None where it is dropped.
 
     Raises:
-        KeyError: no rule knows it.
+        UnknownKeyError: no rule knows it.
     """
     for pattern, target in rules:
         match = re.fullmatch(pattern, key)
         if match is not None:
             return None if target is None else match.expand(target)
-    raise KeyError(key)
+    raise UnknownKeyError(f"no rule knows the key {key}")
 
 
-def rename(tensors: Mapping[str, Tensor], rules: Sequence[Rule]) -> tuple[dict[str, Tensor], KeyReport]:
-    """Tensors under our names, and a report of what no rule knows, what was dropped and which aliases disagree."""
+def rename(tensors: Mapping[str, Tensor], name: Callable[[str], str | None]) -> tuple[dict[str, Tensor], KeyReport]:
+    """Tensors under our names, and a report of what no rule knows, what was dropped and which aliases disagree.
+
+    ``name`` gives the name here of a name there, None where it is dropped; it raises `UnknownKeyError`.
+    """
     renamed: dict[str, Tensor] = {}
     first: dict[str, str] = {}
     matched, dropped, surplus, disagreeing = [], [], [], []
     for key, tensor in tensors.items():
         try:
-            ours = our_key(key, rules)
-        except KeyError:
+            ours = name(key)
+        except UnknownKeyError:
             surplus.append(key)
             continue
         if ours is None:

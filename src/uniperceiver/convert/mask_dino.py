@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from uniperceiver.convert.key_rules import Rule
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from uniperceiver.config import ImageEncoderConfig, ProposalConfig
+from uniperceiver.convert.key_rules import KeyMismatchError, KeyReport, Rule, check, our_key, rename
+from uniperceiver.convert.mask_dino_backbone import backbone_key
+from uniperceiver.model.backbone import build_backbone
+from uniperceiver.model.layers.group_norm import GROUPS
+from uniperceiver.model.proposals.heads import PredictionHeads
+from uniperceiver.model.proposals.network import ProposalNetwork
 
 _PIXEL = r"sem_seg_head\.pixel_decoder\."
 _ENCODER_LAYER = _PIXEL + r"transformer\.encoder\.layers\.(\d+)\."
@@ -67,3 +80,130 @@ def proposal_rules(levels: int) -> tuple[Rule, ...]:
         (r"criterion\.empty_weight", None),
     )
     return (*encoder, *decoder, *heads)
+
+
+_LEVELS = "sem_seg_head.pixel_decoder.transformer.level_embed"
+_LEARNED_STD = 0.02
+
+
+def convert_mask_dino(
+    tensors: Mapping[str, Tensor], config: ImageEncoderConfig, fresh_objectness: bool = False
+) -> tuple[dict[str, Tensor], KeyReport]:
+    """A Mask DINO release as the ``backbone.*`` and ``proposals.*`` part of an image encoder's state dict.
+
+    Without differences in shape this is exact. These differences are bridged (section 10e):
+
+    - fewer decoder layers: the first ones, exactly the shorter model;
+    - four levels from five: stride 4 is taken out of every deformable attention. Lossy: the softmax shares of stride 4
+      go to the other levels;
+    - learned queries: new, drawn with standard deviation 0.02 so that they do not drown the features (A5);
+    - ``mask_fusion: conv_gn``: new, started near the identity (A2).
+
+    Args:
+        tensors: the ``model`` entry of the released file.
+        config: of the encoder. Without loss its ``proposals.classes`` is the release's number of classes, whose maximum
+            is objectness (A8a).
+        fresh_objectness: leave the release's classifier out and start the objectness layer anew (A8c).
+
+    Raises:
+        KeyMismatchError: names or shapes that do not fit.
+        ValueError: the configuration has no proposal network.
+    """
+    if config.proposals is None:
+        raise ValueError("Mask DINO weights need a proposal network, but image.proposals is null")
+    if _LEVELS not in tensors:
+        raise KeyMismatchError("the Mask DINO file", KeyReport(matched=(), missing=(_LEVELS,)))
+    with torch.device("meta"):
+        backbone = build_backbone(config.backbone)
+        network = ProposalNetwork(config.proposals, backbone.channels)
+    expected = {f"backbone.{key}": tensor for key, tensor in backbone.state_dict().items()}
+    expected |= {f"proposals.{key}": tensor for key, tensor in network.state_dict().items()}
+    levels = tensors[_LEVELS].shape[0]
+    weights, report = rename(tensors, partial(_image_encoder_key, rules=proposal_rules(levels)))
+    if levels == 5 and config.proposals.finest_stride == 8:
+        weights, report = _without_stride_4(weights, report, config.proposals)
+    weights, report = _without_later_layers(weights, report, config.proposals.decoder_layers)
+    if fresh_objectness:
+        weights, report = _with_fresh_objectness(weights, report, config.proposals)
+    weights |= _new_parameters(weights, config.proposals)
+    return weights, check(weights, expected, report, "the Mask DINO file")
+
+
+def _image_encoder_key(key: str, rules: tuple[Rule, ...]) -> str | None:
+    """The name in an image encoder of a name in a release; None where it is dropped."""
+    if key.startswith("backbone."):
+        ours, part = backbone_key(key.removeprefix("backbone.")), "backbone"
+    else:
+        ours, part = our_key(key, rules), "proposals"
+    return None if ours is None else f"{part}.{ours}"
+
+
+Adapted = tuple[dict[str, Tensor], KeyReport]
+
+
+def _without_later_layers(weights: dict[str, Tensor], report: KeyReport, layers: int) -> Adapted:
+    """The first decoder layers only."""
+
+    def is_later(key: str) -> bool:
+        return key.startswith("proposals.decoder.layers.") and int(key.split(".")[3]) >= layers
+
+    kept = {key: tensor for key, tensor in weights.items() if not is_later(key)}
+    later = tuple(theirs for theirs, ours in report.matched if is_later(ours))
+    matched = tuple(pair for pair in report.matched if not is_later(pair[1]))
+    return kept, replace(report, matched=matched, dropped=report.dropped + later)
+
+
+def _without_stride_4(weights: dict[str, Tensor], report: KeyReport, config: ProposalConfig) -> Adapted:
+    """Four levels from five: stride 4 is the encoder's first level and the decoder memory's last."""
+    unused = "proposals.encoder.projections.0."
+    first = "proposals.encoder.projections."
+    renames = {f"{first}{i}.": f"{first}{i - 1}." for i in range(1, 4)}
+
+    def shifted(key: str) -> str:
+        prefix = next((old for old in renames if key.startswith(old)), "")
+        return renames[prefix] + key.removeprefix(prefix) if prefix else key
+
+    def sliced(key: str, tensor: Tensor) -> Tensor:
+        if key == "proposals.encoder.level_codes":
+            return tensor[1:]
+        kept = slice(1, None) if key.startswith("proposals.encoder.") else slice(None, -1)
+        if "attention.offsets." in key or "attention.weights." in key:
+            by_level = tensor.unflatten(0, (config.heads, 5, -1))
+            return by_level[:, kept].flatten(0, 2)
+        return tensor
+
+    kept = {shifted(key): sliced(key, tensor) for key, tensor in weights.items() if not key.startswith(unused)}
+    dropped = tuple(theirs for theirs, ours in report.matched if ours.startswith(unused))
+    matched = tuple((theirs, shifted(ours)) for theirs, ours in report.matched if not ours.startswith(unused))
+    return kept, replace(report, matched=matched, dropped=report.dropped + dropped)
+
+
+def _with_fresh_objectness(weights: dict[str, Tensor], report: KeyReport, config: ProposalConfig) -> Adapted:
+    """A new objectness layer instead of the release's classifier."""
+    prefix = "proposals.heads.objectness."
+    fresh = {f"{prefix}{key}": tensor for key, tensor in PredictionHeads(config).objectness.state_dict().items()}
+    dropped = tuple(theirs for theirs, ours in report.matched if ours.startswith(prefix))
+    matched = tuple(pair for pair in report.matched if not pair[1].startswith(prefix))
+    return weights | fresh, replace(report, matched=matched, dropped=report.dropped + dropped)
+
+
+def _new_parameters(weights: Mapping[str, Tensor], config: ProposalConfig) -> dict[str, Tensor]:
+    """The start of what Mask DINO does not have: learned queries, and H of Eq. (8).
+
+    H's input is the output of the encoder's last layer norm. Its group norm undoes itself when its weight and bias are
+    the standard deviation and mean of that input in each group, which are estimated from the layer norm's parameters:
+    no picture is needed.
+    """
+    new: dict[str, Tensor] = {}
+    if config.learned_queries:
+        new["proposals.selection.learned"] = _LEARNED_STD * torch.randn(config.queries, config.width)
+    last = f"proposals.encoder.layers.{config.encoder_layers - 1}.feedforward_norm"
+    if config.mask_fusion == "conv_gn" and f"{last}.weight" in weights:
+        scale = weights[f"{last}.weight"].unflatten(0, (GROUPS, -1))
+        shift = weights[f"{last}.bias"].unflatten(0, (GROUPS, -1))
+        deviation = (scale.square().mean(dim=1) + shift.var(dim=1, correction=0)).sqrt()
+        channels = config.width // GROUPS
+        new["proposals.mask_features.encoded.0.weight"] = torch.eye(config.width)[:, :, None, None]
+        new["proposals.mask_features.encoded.1.weight"] = deviation.repeat_interleave(channels)
+        new["proposals.mask_features.encoded.1.bias"] = shift.mean(dim=1).repeat_interleave(channels)
+    return new

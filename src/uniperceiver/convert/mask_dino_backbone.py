@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from uniperceiver.convert.key_rules import UnknownKeyError
+
 RESNET_RULES: tuple[tuple[str, str | None], ...] = (
     (r"stem\.conv1\.norm\.(\w+)", r"network.bn1.\1"),
     (r"stem\.conv1\.weight", r"network.conv1.weight"),
@@ -39,7 +41,7 @@ def backbone_key(official: str) -> str | None:
     """The name in `Backbone` of an official key without its leading ``backbone.``; None where there is no counterpart.
 
     Raises:
-        ValueError: neither a ResNet's nor a Swin's key.
+        UnknownKeyError: neither a ResNet's nor a Swin's key.
     """
     for pattern, target in RESNET_RULES + SWIN_RULES:
         match = re.fullmatch(pattern, official)
@@ -51,7 +53,7 @@ def backbone_key(official: str) -> str | None:
         for inside, replacement in _RESNET_BLOCK:
             name = re.sub(inside, replacement, name)
         return name
-    raise ValueError(f"backbone.{official} is not a key of a Mask DINO ResNet or Swin backbone")
+    raise UnknownKeyError(f"backbone.{official} is not a key of a Mask DINO ResNet or Swin backbone")
 
 
 def backbone_weights(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
