@@ -8,7 +8,7 @@ layer are one plain pair of matrices, which evaluation keeps and deployment has 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -102,7 +102,7 @@ class ConditionalLinear(nn.Module):
 
     def merged(self, experts: Sequence[int], gates: Tensor) -> LinearWeights:
         """The map that ``experts``, k indices, make with ``gates`` (k,). Touches only the chosen experts."""
-        chosen = [self.experts[index] for index in experts]
+        chosen = cast("list[nn.Linear]", [self.experts[index] for index in experts])
         gate = gates.to(chosen[0].weight.dtype)
         weight, bias = gate[0] * chosen[0].weight, gate[0] * chosen[0].bias
         for g, expert in zip(gate[1:], chosen[1:], strict=True):
