@@ -48,7 +48,7 @@ WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_mo
 
 
 class PretrainedFileError(FileNotFoundError):
-    """A pre-trained file cannot be had; the message says which, where it was looked for, and what to install or give."""
+    """A pre-trained file cannot be had; the message says which, where it was looked for, and what to do."""
 
 
 def config_file(source: str) -> Path:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
-from torch import Tensor
-
 from uniperceiver.config import TextEncoderConfig
+from uniperceiver.convert.key_rules import KeyReport, Rule, check, our_key, rename
 from uniperceiver.model.text_encoder import TextEncoder
 from uniperceiver.pretrained import config_file, read_weights
 
 _LAYER = r"encoder\.layer\.(\d+)"
-RULES: tuple[tuple[str, str | None], ...] = (
+RULES: tuple[Rule, ...] = (
     (r"embeddings\.word_embeddings\.weight", r"embedding.words.weight"),
     (r"embeddings\.position_embeddings\.weight", r"embedding.positions.weight"),
     (r"embeddings\.token_type_embeddings\.weight", r"embedding.token_types.weight"),
@@ -37,7 +35,6 @@ of other tasks, or positions counted up."""
 _OLD_NAMES = {"gamma": "weight", "beta": "bias"}
 """Parameters of a LayerNorm as the first BERT files call them."""
 
-
 _SIZES = {
     "vocab_size": "vocabulary_size",
     "hidden_size": "width",
@@ -52,79 +49,34 @@ _SIZES = {
 
 
 class TextWeightsError(ValueError):
-    """A language model that does not fit; the message lists what is missing, surplus, mis-shaped or of another size."""
+    """A language model of another kind or of other sizes than configured; the message lists what differs."""
 
 
-@dataclass(frozen=True)
-class LoadedWeights:
-    """What became of the tensors of a file."""
-
-    loaded: tuple[str, ...]
-    """Names of the parameters that were set, all but the projection's."""
-    dropped: tuple[str, ...]
-    """Names in the file that are knowingly not used."""
-
-
-def load_text_encoder_weights(encoder: TextEncoder, source: str) -> LoadedWeights:
+def load_text_encoder_weights(encoder: TextEncoder, source: str) -> KeyReport:
     """Set every weight of a text encoder, its projection excepted, from a pre-trained BERT or RoBERTa.
 
     ``source`` is a source string of `uniperceiver.pretrained`. It must have a ``config.json``, because the number of
-    heads and the meaning of the first positions cannot be seen in the weights.
+    heads and the meaning of the first positions cannot be seen in the weights. The encoder is changed only if all fits.
 
     Raises:
-        TextWeightsError: the sizes in ``config.json`` are not the encoder's, or tensors are missing, surplus, mis-shaped.
         PretrainedFileError: a file cannot be found.
+        TextWeightsError: the sizes in ``config.json`` are not the encoder's.
+        KeyMismatchError: tensors are missing, surplus or of another shape.
     """
     check_config(encoder.config, text_encoder_config(config_file(source)), source)
-    weights, report = convert_bert(read_weights(source), encoder, source)
+    weights, report = rename(read_weights(source), text_encoder_key)
+    state = encoder.state_dict()
+    expected = {name: tensor for name, tensor in state.items() if not name.startswith("projection.")}
+    report = check(weights, expected, report, source)
     # strict would ask for the projection too; everything else has been checked name by name
     encoder.load_state_dict(weights, strict=False)
     return report
 
 
-def convert_bert(
-    tensors: Mapping[str, Tensor], encoder: TextEncoder, source: str
-) -> tuple[dict[str, Tensor], LoadedWeights]:
-    """Tensors under Hugging Face's names as a state dict for ``encoder`` without its projection.
-
-    Raises:
-        TextWeightsError: names that no rule knows, parameters without a tensor, or tensors of another shape. It names
-            ``source``.
-    """
-    state = encoder.state_dict()
-    expected = {name: tensor.shape for name, tensor in state.items() if not name.startswith("projection.")}
-    weights: dict[str, Tensor] = {}
-    dropped, surplus = [], []
-    for key, tensor in tensors.items():
-        target, is_known = text_encoder_key(key)
-        if target in expected and target not in weights:
-            weights[target] = tensor
-        elif is_known and target is None:
-            dropped.append(key)
-        else:
-            surplus.append(key)
-    shapes = [
-        f"{name} is {tuple(tensor.shape)} in the file and {tuple(expected[name])} here"
-        for name, tensor in weights.items()
-        if tensor.shape != expected[name]
-    ]
-    missing = [name for name in expected if name not in weights]
-    problems = {"surplus in the file": surplus, "missing in the file": missing, "of another shape": shapes}
-    if any(problems.values()):
-        lines = [f"{len(found)} {what}: {'; '.join(found)}" for what, found in problems.items() if found]
-        raise TextWeightsError(f"{source} does not fit the configured text encoder\n" + "\n".join(lines))
-    return weights, LoadedWeights(loaded=tuple(weights), dropped=tuple(dropped))
-
-
-def text_encoder_key(key: str) -> tuple[str | None, bool]:
-    """The name in `TextEncoder` of a Hugging Face key, or None; and whether a rule of `RULES` knows the key."""
+def text_encoder_key(key: str) -> str | None:
+    """The name in `TextEncoder` of a Hugging Face key, None where it is dropped; UnknownKeyError without a rule."""
     stem, _, last = re.sub(r"^(bert|roberta)\.", "", key).rpartition(".")
-    name = f"{stem}.{_OLD_NAMES.get(last, last)}"
-    for pattern, target in RULES:
-        match = re.fullmatch(pattern, name)
-        if match is not None:
-            return (None if target is None else match.expand(target)), True
-    return None, False
+    return our_key(f"{stem}.{_OLD_NAMES.get(last, last)}", RULES)
 
 
 def text_encoder_config(path: Path) -> TextEncoderConfig:
