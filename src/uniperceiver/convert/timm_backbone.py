@@ -73,7 +73,7 @@ def efficientnet_lite0_weights() -> dict[str, Tensor]:
 def copy_timm_weights(backbone: Backbone, name: str, weights: Mapping[str, Tensor]) -> None:
     """Copy weights of the whole timm network ``name`` into a backbone, whose network is its leading part.
 
-    timm's feature networks drop the head and may write ``layers.0`` as ``layers_0``. Every tensor of the backbone must be
+    timm's feature networks drop the head and may write ``layers.0`` as ``layers_0``. Every tensor of a backbone must be
     given, and every given tensor must belong to the network.
     """
     with torch.device("meta"):
@@ -90,7 +90,7 @@ def copy_timm_weights(backbone: Backbone, name: str, weights: Mapping[str, Tenso
     if misshapen:
         first = misshapen[0]
         raise ValueError(
-            f"{len(misshapen)} tensors are not of {name}'s shapes, e.g. {first}: expected {tuple(wanted[first].shape)}, "
+            f"{len(misshapen)} tensors do not fit {name}, e.g. {first}: expected {tuple(wanted[first].shape)}, "
             f"got {tuple(weights[sources[first]].shape)}"
         )
     backbone.network.load_state_dict({key: weights[source] for key, source in sources.items()}, strict=True)
