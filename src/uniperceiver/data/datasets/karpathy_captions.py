@@ -44,6 +44,11 @@ class KarpathyCaptions:
         image_id, file, captions = self._rows[index]
         return CaptionedImage(read_image(self.folder / file), image_id, tuple(captions))
 
+    def texts(self) -> Iterator[str]:
+        """Every caption, without reading a picture."""
+        for index in range(len(self)):
+            yield from self._rows[index][2]
+
     def __repr__(self) -> str:
         return f"karpathy_captions {self.source} ({len(self)} pictures)"
 

@@ -40,6 +40,10 @@ class PlainText:
     def __getitem__(self, index: int) -> TextRecord:
         return TextRecord(self._texts[index])
 
+    def texts(self) -> Iterator[str]:
+        """Every text."""
+        return (self._texts[index] for index in range(len(self)))
+
     def __repr__(self) -> str:
         return f"plain_text {self.source} ({len(self)} texts)"
 

@@ -53,6 +53,10 @@ class Vqa:
         image_id, file, question, answers = self._rows[index]
         return QuestionedImage(read_image(self.folder / file), image_id, question, tuple(answers))
 
+    def answers(self) -> Iterator[tuple[str, ...]]:
+        """The answers to every question, without reading a picture."""
+        return (tuple(self._rows[index][3]) for index in range(len(self)))
+
     def __repr__(self) -> str:
         return f"vqa {self.source} ({len(self)} questions)"
 
