@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from uniperceiver.config import PlainTextConfig
+from uniperceiver.data.datasets.annotation_files import DatasetError
+from uniperceiver.data.datasets.plain_text import PlainText
+
+
+def texts(dataset: PlainText) -> list[str]:
+    return [dataset[i].text for i in range(len(dataset))]
+
+
+def test_lines_without_blank_ones(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("\ufefffirst\n\n  \nzweite Zeile é\r\nlast".encode())
+    dataset = PlainText(PlainTextConfig(str(tmp_path / "a.txt")))
+    assert texts(dataset) == ["first", "zweite Zeile é", "last"]
+    with pytest.raises(IndexError):
+        dataset[3]
+
+
+def test_captions_of_a_karpathy_file(write_json: Callable[[str, Any], str]) -> None:
+    images = [
+        {"imgid": k, "filename": "x", "split": split, "sentences": [{"raw": f"{split} {j}"} for j in range(2)]}
+        for k, split in enumerate(["train", "test", "val"])
+    ]
+    path = write_json("dataset.json", {"images": images})
+    dataset = PlainText(PlainTextConfig(path, splits=("train", "val")))
+    assert texts(dataset) == ["train 0", "train 1", "val 0", "val 1"]
+    with pytest.raises(DatasetError, match="say which splits"):
+        PlainText(PlainTextConfig(path))
+
+
+def test_errors_name_the_file(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"gone\.txt: No such file"):
+        PlainText(PlainTextConfig(str(tmp_path / "gone.txt")))
+    (tmp_path / "empty.txt").write_text("\n \n")
+    with pytest.raises(DatasetError, match=r"empty\.txt holds no text"):
+        PlainText(PlainTextConfig(str(tmp_path / "empty.txt")))
+    with pytest.raises(DatasetError, match="only a Karpathy JSON has splits"):
+        PlainText(PlainTextConfig(str(tmp_path / "empty.txt"), splits=("train",)))
+    (tmp_path / "latin.txt").write_bytes(b"fine\ncaf\xe9 au lait\n")
+    with pytest.raises(DatasetError, match=r"latin\.txt is not UTF-8 at byte 8"):
+        PlainText(PlainTextConfig(str(tmp_path / "latin.txt")))[1]
