@@ -97,7 +97,7 @@ def convert_mask_dino(
     - four levels from five: stride 4 is taken out of every deformable attention. Lossy: the softmax shares of stride 4
       go to the other levels;
     - learned queries: new, drawn with standard deviation 0.02 so that they do not drown the features (A5);
-    - ``mask_fusion: conv_gn``: new, started near the identity (A2).
+    - ``mask_fusion: conv_gn``: new, started nearer the identity than a random one (A2).
 
     Args:
         tensors: the ``model`` entry of the released file.
@@ -191,8 +191,8 @@ def _new_parameters(weights: Mapping[str, Tensor], config: ProposalConfig) -> di
     """The start of what Mask DINO does not have: learned queries, and H of Eq. (8).
 
     H's input is the output of the encoder's last layer norm. Its group norm undoes itself when its weight and bias are
-    the standard deviation and mean of that input in each group, which are estimated from the layer norm's parameters:
-    no picture is needed.
+    the standard deviation and mean of that input in each group. Those are estimated from the layer norm's parameters,
+    as if what it normalises were independent noise: rough, but no picture is needed.
     """
     new: dict[str, Tensor] = {}
     if config.learned_queries:
