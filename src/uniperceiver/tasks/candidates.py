@@ -58,7 +58,7 @@ class CandidateSet:
 
     Any number of texts of any length the model has positions for; each is encoded on its own, nothing is cut. In
     evaluation (no gradients, model in eval mode) the representations are kept until the weights change; the hidden
-    states of a frozen text encoder are kept always. ``texts``, or else ``token_ids``, are all it takes to build it again.
+    states of a frozen text encoder are kept always. ``texts``, or else ``token_ids``, suffice to build the set again.
     """
 
     texts: tuple[str, ...]

@@ -1,0 +1,114 @@
+"""Visual question answering: layout of the question, weights of the answers, that it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from uniperceiver.data.records import QuestionedImage
+from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.tasks.visual_question_answering import VisualQuestionAnsweringTask
+
+MakeTask = Callable[..., VisualQuestionAnsweringTask]
+ANSWERS = [("yes", "Yes ", "no"), ("three", "three"), ("yes",), ("a red car",)]
+
+
+@pytest.fixture
+def make_task(setting: Callable) -> MakeTask:
+    def make(**fields: object) -> VisualQuestionAnsweringTask:
+        chosen = setting(kind="visual_question_answering", **fields)
+        dataset = SimpleNamespace(answers=lambda: ANSWERS)
+        return VisualQuestionAnsweringTask(chosen, VisualQuestionAnsweringTask.find_candidates(chosen, dataset))
+
+    return make
+
+
+@pytest.fixture
+def records(picture: Callable) -> list[QuestionedImage]:
+    red, blue = picture((220, 20, 20)), picture((20, 20, 220))
+    return [
+        QuestionedImage(red, "red", "is there a blue ball ?", ("no",)),
+        QuestionedImage(blue, "blue", "is there a blue ball ?", ("yes",)),
+        QuestionedImage(blue, "blue", "how many birds are there on the road ?", ("three",)),
+    ]
+
+
+def test_candidates_are_the_most_frequent_answers(make_task: MakeTask) -> None:
+    assert make_task().candidates.texts == ("yes", "three", "no", "a red car")
+    assert make_task(answers=2).candidates.texts == ("yes", "three")
+
+
+def test_the_question_is_followed_by_slot_and_end(make_task: MakeTask, records: list[QuestionedImage]) -> None:
+    task = make_task()
+    tokenizer = task.setting.tokenizer
+    batch = task.collate(records)
+    for row, record in enumerate(records):
+        words = tokenizer.encode(record.question, special=False)
+        expected = [tokenizer.start_id, *words, tokenizer.slot_id, tokenizer.end_id]
+        assert batch.text.ids[row, : len(expected)].tolist() == expected
+        assert batch.text.is_slot[row].nonzero().squeeze(1).tolist() == [len(words) + 1]
+    assert not batch.text.causal
+
+
+def test_a_long_question_keeps_its_slot_and_one_with_a_mask_has_one(make_task: MakeTask, picture: Callable) -> None:
+    task = make_task()
+    image = picture((9, 9, 9))
+    long = QuestionedImage(image, "x", "is there a blue ball " * 10 + "?", ("yes",))
+    masked = QuestionedImage(image, "x", "is there a [MASK] ball ?", ("yes",))
+    batch = task.collate([long, masked])
+    assert batch.text.ids.shape[1] == task.setting.config.max_tokens
+    assert batch.text.is_slot.sum(dim=1).tolist() == [1, 1]
+    assert batch.text.is_slot[0, -2]
+
+
+def test_answers_weigh_by_people(make_task: MakeTask, picture: Callable) -> None:
+    """Answers that are no candidates do not count; case and blanks do not matter."""
+    task = make_task()
+    image = picture((9, 9, 9))
+    batch = task.collate(
+        [
+            QuestionedImage(image, "x", "?", ("unheard of",)),
+            QuestionedImage(image, "y", "?", ("YES", "no", "yes", "unheard of", " yes")),
+        ]
+    )
+    assert batch.questions.tolist() == [1, 1]
+    assert [task.candidates.texts[i] for i in batch.answers] == ["yes", "no"]
+    assert batch.weights.tolist() == [0.75, 0.25]
+
+
+def test_questions_without_a_known_answer_have_no_loss(
+    model: UniPerceiver, make_task: MakeTask, records: list[QuestionedImage], picture: Callable
+) -> None:
+    task = make_task()
+    unknown = QuestionedImage(picture((9, 9, 9)), "x", "is there a cat ?", ("unheard of",))
+    with torch.no_grad():
+        alone = task.loss(model, task.collate(records))["answers"]
+        torch.testing.assert_close(task.loss(model, task.collate([*records, unknown]))["answers"], alone)
+    nothing = task.loss(model, task.collate([unknown]))["answers"]
+    assert nothing.item() == 0
+    nothing.backward()
+
+
+def test_overfits_one_batch(
+    model: UniPerceiver, make_task: MakeTask, records: list[QuestionedImage], overfit: Callable
+) -> None:
+    task = make_task(sampled_candidates=1)
+    batch = task.collate(records)
+    history = overfit(model, task, batch, 25)
+    assert history[-1]["answers"] < 0.3 < history[0]["answers"]
+    assert [answer.answers[0] for answer in task.predict(model, batch)] == ["no", "yes", "three"]
+
+
+def test_a_batch_is_its_questions_one_by_one(
+    model: UniPerceiver, make_task: MakeTask, records: list[QuestionedImage]
+) -> None:
+    task = make_task()
+    for record, answer in zip(records, task.predict(model, task.collate(records)), strict=True):
+        (alone,) = task.predict(model, task.collate([record]))
+        assert alone.answers == answer.answers
+        np.testing.assert_allclose(alone.probabilities, answer.probabilities, atol=1e-5)
+        assert answer.probabilities.sum() == pytest.approx(1.0)
