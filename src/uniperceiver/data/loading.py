@@ -88,8 +88,7 @@ class Stream(Generic[Batch]):
     """An endless iterator of training batches, from batch ``start_batch`` on; see `Batches`.
 
     ``workers`` processes load ahead, two batches each; they start with the first batch. 0: loading happens in this
-    process when a batch is asked for. An error while loading a record is raised here, as the `RecordError` that names
-    it.
+    process when a batch is asked for. A record that cannot be loaded ends the stream with a `RecordError` naming it.
     """
 
     def __init__(
@@ -108,22 +107,23 @@ class Stream(Generic[Batch]):
         batches = Batches(
             dataset, transform, collate, batch_size=batch_size, seed=seed, rank=rank, world_size=world_size
         )
-        self._loader = in_order(batches, range(start_batch, sys.maxsize), workers)
-        self._iterator: Iterator[Batch] | None = None
+        self._batches = in_order(batches, range(start_batch, sys.maxsize), workers)
 
     def __iter__(self) -> Stream[Batch]:
         return self
 
     def __next__(self) -> Batch:
-        if self._iterator is None:
-            self._iterator = iter(self._loader)
-        return next(self._iterator)
+        return next(self._batches)
 
 
-def in_order(source: Any, indices: Sequence[int], workers: int) -> DataLoader[Any]:
-    """``source[i]`` for every i of ``indices``, in that order, computed by ``workers`` processes (0: by this one)."""
-    return DataLoader(
-        source,
+def in_order(source: Any, indices: Sequence[int], workers: int) -> Iterator[Any]:
+    """``source[i]`` for every i of ``indices``, in that order, computed by ``workers`` processes (0: by this one).
+
+    Raises:
+        RecordError: as ``source`` raised it, with the same message from another process as from this one.
+    """
+    loader: DataLoader[Any] = DataLoader(
+        _ErrorsAsItems(source),  # type: ignore[arg-type]
         batch_size=None,
         sampler=indices,
         num_workers=workers,
@@ -131,6 +131,27 @@ def in_order(source: Any, indices: Sequence[int], workers: int) -> DataLoader[An
         # A DataLoader takes a number from torch's default generator otherwise, and dropout would depend on `workers`.
         generator=torch.Generator(),
     )
+    for item in loader:
+        if isinstance(item, RecordError):
+            raise RecordError(*item.args) from item.__cause__
+        yield item
+
+
+class _ErrorsAsItems:
+    """A source whose `RecordError` is an item: raised in a worker, torch would bury it in a report of tracebacks."""
+
+    def __init__(self, source: Any) -> None:
+        self.source = source
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            return self.source[index]
+        except RecordError as error:
+            return error
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
 
 
 def evaluation_batches(
@@ -222,7 +243,3 @@ def _padded_size(record: Record) -> tuple[int, ...]:
     if isinstance(record, TextRecord):
         return ()
     return tuple(-(-length // _SIZE_DIVISOR) * _SIZE_DIVISOR for length in record.image.shape[1:])
-
-
-def _as_it_is(item: Any) -> Any:
-    return item

@@ -29,7 +29,7 @@ class CocoInstances:
     """Pictures with their objects, those without objects included, in the order of the file.
 
     Labels are positions in ``names``, which follows the category ids. Boxes are clipped to the picture. Crowds are kept
-    and marked. Objects without extent (two in COCO train2017) are kept, with an empty box, and named in a warning.
+    and marked; boxes without width or height (a large file may have a few) are kept and named in a warning.
     """
 
     names: tuple[str, ...]
@@ -59,8 +59,8 @@ class CocoInstances:
                 without_extent.append(entry.get("id"))
         if without_extent:
             warnings.warn(
-                f"{self.source}: {len(without_extent)} annotations without width or height are not trained on: "
-                f"{without_extent[:10]}",
+                f"{self.source}: {len(without_extent)} annotations have a box without width or height, training goes "
+                f"by their masks: {without_extent[:10]}",
                 stacklevel=2,
             )
         self._rows = JsonRows(self._chosen(pictures, objects, config.fold))
