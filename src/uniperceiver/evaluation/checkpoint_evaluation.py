@@ -1,0 +1,76 @@
+"""Evaluation of a checkpoint: every stream of a configuration on its held-out data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from uniperceiver.checkpoint import Checkpoint, CheckpointError, StoredTask, load_checkpoint
+from uniperceiver.config import ConfigError, StreamConfig, TrainConfig
+from uniperceiver.data.datasets import open_dataset
+from uniperceiver.data.transforms import test_transform
+from uniperceiver.evaluation.evaluate import evaluate
+from uniperceiver.evaluation.report import StreamReport, write_report
+from uniperceiver.tasks import build_task
+from uniperceiver.tasks.candidates import restored_candidates
+from uniperceiver.tasks.task import TaskSetting
+
+
+def evaluate_checkpoint(
+    folder: Path,
+    config: TrainConfig | None,
+    streams: Sequence[str] | None,
+    report: Path,
+    device: torch.device | str = "cpu",
+) -> dict[str, StreamReport]:
+    """Evaluate the model in ``folder``, print a table and write ``report``.
+
+    Args:
+        folder: a checkpoint.
+        config: whose evaluation data to use; None: those the checkpoint was trained with.
+        streams: names of streams to evaluate; None: all that have evaluation data.
+        report: the JSON file to write.
+        device: where to compute.
+
+    Raises:
+        CheckpointError: not a checkpoint, or one without a training configuration while ``config`` is None.
+        ConfigError: a stream that is unknown, that has no evaluation data, or whose task the checkpoint lacks.
+    """
+    checkpoint = load_checkpoint(folder, device)
+    config = config or checkpoint.training
+    if config is None:
+        raise CheckpointError(f"{folder} does not say what it was trained on: give --config and its --path options")
+    chosen = _chosen(config, streams)
+    reports = {name: _evaluate_stream(checkpoint, name, stream) for name, stream in chosen.items()}
+    write_report(report, str(folder), reports)
+    return reports
+
+
+def _chosen(config: TrainConfig, streams: Sequence[str] | None) -> dict[str, StreamConfig]:
+    with_data = {name: stream for name, stream in config.streams.items() if stream.evaluation is not None}
+    missing = [name for name in streams or [] if name not in with_data]
+    if missing or not with_data:
+        known = ", ".join(with_data) or "none"
+        raise ConfigError(
+            f"no evaluation data for {', '.join(missing) or 'any stream'}; streams that have some: {known}"
+        )
+    return {name: with_data[name] for name in streams} if streams else with_data
+
+
+def _evaluate_stream(checkpoint: Checkpoint, name: str, stream: StreamConfig) -> StreamReport:
+    assert stream.evaluation is not None
+    stored = checkpoint.tasks.get(name) or StoredTask(stream.task)
+    dataset = open_dataset(stream.evaluation)
+    setting = TaskSetting(stream.task, checkpoint.tokenizer, checkpoint.model.config.image.backbone)
+    candidates = restored_candidates(stored.texts, stored.token_ids, checkpoint.tokenizer)
+    result = evaluate(
+        checkpoint.model,
+        build_task(setting, candidates),
+        dataset,
+        test_transform(stream.task.kind, stream.task.image),
+        batch_size=stream.batch_size,
+        training=open_dataset(stream.dataset),
+    )
+    return StreamReport(stream.task.kind, repr(dataset), result)

@@ -1,0 +1,81 @@
+"""Recall at k of image-text retrieval, both ways (Karpathy's protocol)."""
+
+from __future__ import annotations
+
+from math import comb
+
+import numpy as np
+
+KS = (1, 5, 10)
+_CHUNK = 1024
+
+
+def retrieval_recall(
+    images: np.ndarray, texts: np.ndarray, image_of_text: np.ndarray, ks: tuple[int, ...] = KS
+) -> dict[str, float]:
+    """``image_to_text_r{k}`` and ``text_to_image_r{k}`` in [0, 1].
+
+    An image is right when *any* of its captions is among the ``k`` most similar of all captions; every caption is one
+    query for its image. Candidates as similar as the right one count as ranked before it, so that a model with one
+    constant embedding scores nothing.
+
+    Args:
+        images: (n, D) unit vectors.
+        texts: (m, D) unit vectors, of all captions of all images.
+        image_of_text: (m,) int, the row of the image each caption belongs to.
+
+    Raises:
+        ValueError: shapes that do not fit, or an image without a caption.
+    """
+    _check(images, texts, image_of_text)
+    image_ranks = np.concatenate(
+        [
+            _ranks(images[start : start + _CHUNK] @ texts.T, image_of_text == np.arange(start, stop)[:, None])
+            for start, stop in _chunks(len(images))
+        ]
+    )
+    every_image = np.arange(len(images))
+    text_ranks = np.concatenate(
+        [
+            _ranks(texts[start:stop] @ images.T, image_of_text[start:stop, None] == every_image)
+            for start, stop in _chunks(len(texts))
+        ]
+    )
+    recalls = {f"image_to_text_r{k}": float((image_ranks < k).mean()) for k in ks}
+    return recalls | {f"text_to_image_r{k}": float((text_ranks < k).mean()) for k in ks}
+
+
+def chance_recall(image_of_text: np.ndarray, ks: tuple[int, ...] = KS) -> dict[str, float]:
+    """What random rankings reach on average, under the same names as `retrieval_recall`.
+
+    An image with c of the m captions misses all of them among k with probability C(m-c, k) / C(m, k).
+    """
+    captions = np.bincount(image_of_text)
+    m, n = len(image_of_text), len(captions)
+    recalls = {
+        f"image_to_text_r{k}": 1 - sum(comb(m - int(c), k) for c in captions) / (n * comb(m, k)) if k <= m else 1.0
+        for k in ks
+    }
+    return recalls | {f"text_to_image_r{k}": min(1.0, k / n) for k in ks}
+
+
+def _ranks(similarity: np.ndarray, is_right: np.ndarray) -> np.ndarray:
+    """Wrong candidates at or before the best right one: (queries,) from two (queries, candidates)."""
+    best = np.where(is_right, similarity, -np.inf).max(axis=1, keepdims=True)
+    return ((similarity >= best) & ~is_right).sum(axis=1)
+
+
+def _chunks(total: int) -> list[tuple[int, int]]:
+    return [(start, min(start + _CHUNK, total)) for start in range(0, total, _CHUNK)]
+
+
+def _check(images: np.ndarray, texts: np.ndarray, image_of_text: np.ndarray) -> None:
+    if images.ndim != 2 or texts.ndim != 2 or images.shape[1] != texts.shape[1] or len(texts) != len(image_of_text):
+        raise ValueError(
+            f"expected images (n, D), texts (m, D) and image_of_text (m,), got {images.shape}, {texts.shape} and "
+            f"{image_of_text.shape}"
+        )
+    if not np.isfinite(images).all() or not np.isfinite(texts).all():
+        raise ValueError("embeddings are not finite: the model has diverged")
+    if set(image_of_text.tolist()) != set(range(len(images))):
+        raise ValueError(f"every one of the {len(images)} images needs a caption, and every caption one of the images")

@@ -1,0 +1,83 @@
+"""Drawing of predictions on pictures."""
+
+from __future__ import annotations
+
+from colorsys import hsv_to_rgb
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from uniperceiver.predictions import Detection
+
+Colour = tuple[int, int, int]
+MASK_OPACITY = 0.45
+_GOLDEN_RATIO = 0.618034
+
+
+def draw_detection(picture: Image.Image, detection: Detection) -> Image.Image:
+    """An RGB copy of the picture with the objects on it: translucent masks, boxes, names with scores in percent.
+
+    Every class has a colour of its own. Better objects lie above worse ones.
+
+    Raises:
+        ValueError: masks of another size than the picture.
+    """
+    colours = [class_colour(int(label)) for label in detection.labels]
+    order = np.argsort(detection.scores, kind="stable")
+    canvas = picture.convert("RGB")
+    if detection.masks is not None:
+        canvas = _with_masks(canvas, detection.masks, colours, order)
+    draw = ImageDraw.Draw(canvas)
+    shorter = min(canvas.size)
+    line = max(1, round(shorter / 250))
+    font = ImageFont.load_default(size=max(10, round(shorter / 32)))
+    for index in order.tolist():
+        x0, y0, x1, y1 = detection.boxes[index].tolist()
+        draw.rectangle((min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)), outline=colours[index], width=line)
+    for index in order.tolist():
+        text = f"{detection.names[index]} {100 * detection.scores[index]:.0f}"
+        _write(draw, text, detection.boxes[index], colours[index], font, canvas.size)
+    return canvas
+
+
+def class_colour(label: int) -> Colour:
+    """A saturated colour; labels that follow each other lie far apart on the colour circle."""
+    hue = label * _GOLDEN_RATIO % 1
+    red, green, blue = hsv_to_rgb(hue, 0.85 if label % 2 == 0 else 0.6, 0.95)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def text_colour(background: Colour) -> Colour:
+    """Black or white, whichever reads better on the background (ITU-R BT.601 luma)."""
+    red, green, blue = background
+    return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)
+
+
+def _with_masks(picture: Image.Image, masks: np.ndarray, colours: list[Colour], order: np.ndarray) -> Image.Image:
+    if masks.shape[1:] != (picture.height, picture.width):
+        raise ValueError(
+            f"masks have height and width {masks.shape[1:]}, the picture has {(picture.height, picture.width)}: draw "
+            "on the picture the detection was made from"
+        )
+    pixels = np.asarray(picture, dtype=np.float32).copy()
+    for index in order.tolist():
+        mask = masks[index]
+        pixels[mask] += MASK_OPACITY * (np.array(colours[index], dtype=np.float32) - pixels[mask])
+    return Image.fromarray(pixels.round().astype(np.uint8))
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    text: str,
+    box: np.ndarray,
+    colour: Colour,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    size: tuple[int, int],
+) -> None:
+    """A label on the box's upper left corner, inside the picture."""
+    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+    width, height = right - left + 4, bottom - top + 4
+    x = min(max(float(box[0]), 0), max(0, size[0] - width))
+    y = min(max(float(box[1]) - height, 0), max(0, size[1] - height))
+    draw.rectangle((x, y, x + width, y + height), fill=colour)
+    draw.text((x + 2 - left, y + 2 - top), text, fill=text_colour(colour), font=font)
