@@ -56,7 +56,7 @@ class ImageBatch:
 
 @dataclass(frozen=True)
 class TextBatch:
-    """Token ids of texts. A *slot* is a token that stands where a word is to be predicted (design: "How the tasks read")."""
+    """Token ids of texts. A *slot* is a token that stands where a word is to be predicted."""
 
     ids: Tensor
     """(B, L) int64 token ids; the tokenizer's mask token at slots, its padding token where padded."""
@@ -85,7 +85,7 @@ class TextBatch:
     def with_slot_per_word(cls, ids: Sequence[Sequence[int]], padding_id: int, slot_id: int) -> Self:
         """The training layout of captions: the words, then one slot per word at that word's position; causal.
 
-        Slot i sees the words before position i and itself, so it predicts word i; the two blocks are padded alike, which
+        Slot i sees the words before position i and itself, so it predicts word i. Both blocks are padded alike, which
         gives (B, 2L).
         """
         words = cls.from_ids(ids, padding_id)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from uniperceiver.predictions import Caption, Classification, Detection
 
 app = typer.Typer(
     name="uniperceiver",
@@ -99,7 +102,11 @@ def evaluate(
 @app.command()
 def classify(model: Model, pictures: Pictures, out: Out, labels: Labels = None, device: Device = "cpu") -> None:
     """Name what pictures show."""
-    _predict("classify", model, pictures, out, labels, device)
+    from uniperceiver.predictor import Predictor
+
+    names = _names(labels)
+    predictor = Predictor.from_checkpoint(model, device)
+    _write(pictures, lambda path: predictor.classify(path, names)[0], out)
 
 
 @app.command()
@@ -108,17 +115,24 @@ def detect(
     pictures: Pictures,
     out: Out,
     labels: Labels = None,
-    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Draw objects with at least this score.")] = 0.3,
+    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Keep objects with at least this score.")] = 0.1,
     device: Device = "cpu",
 ) -> None:
     """Find objects: boxes and masks."""
-    _predict("detect", model, pictures, out, labels, device, threshold)
+    from uniperceiver.predictor import Predictor
+
+    names = _names(labels)
+    predictor = Predictor.from_checkpoint(model, device)
+    _write(pictures, lambda path: predictor.detect(path, names)[0], out, threshold)
 
 
 @app.command()
 def caption(model: Model, pictures: Pictures, out: Out, device: Device = "cpu") -> None:
     """Say what pictures show in a sentence."""
-    _predict("caption", model, pictures, out, None, device)
+    from uniperceiver.predictor import Predictor
+
+    predictor = Predictor.from_checkpoint(model, device)
+    _write(pictures, lambda path: predictor.caption(path)[0], out)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -140,3 +154,26 @@ def _named_paths(given: list[str] | None) -> dict[str, str]:
             raise FileNotFoundError(f"--path {name}: {value} does not exist")
         values[name] = value
     return values
+
+
+def _names(labels: str | None) -> list[str] | None:
+    from uniperceiver.picture_files import read_labels
+
+    return None if labels is None else read_labels(labels)
+
+
+def _write(
+    pictures: list[Path],
+    predict: Callable[[Path], Classification | Detection | Caption],
+    out: Path,
+    threshold: float = 0.0,
+) -> None:
+    from uniperceiver.picture_files import find_pictures, predict_files
+
+    found = find_pictures(pictures)
+    failures = predict_files(found, predict, out, threshold)
+    typer.echo(f"{len(found) - len(failures)} of {len(found)} pictures: {out / 'predictions.json'}")
+    for failure in failures:
+        typer.echo(f"not read: {failure.path}: {failure.reason}", err=True)
+    if failures:
+        raise typer.Exit(1)

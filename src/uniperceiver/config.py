@@ -1,6 +1,7 @@
 """Every configuration of the project: typed, documented, validated where it is made.
 
-A YAML file holds the fields of `ModelConfig` or `TrainConfig`; unknown keys and wrong types are errors that name the key.
+A YAML file holds the fields of `ModelConfig` or `TrainConfig`; unknown keys and wrong types are errors that name
+the key.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class ProposalConfig:
     kept: Positive = 200
     """O, topk_queries: proposals that reach the unified decoder."""
     finest_stride: Literal[4, 8] = 8
-    """Stride of the finest encoder level. 8: four levels (the paper); 4: five levels (the Swin-L release of Mask DINO)."""
+    """Stride of the finest encoder level. 8: four levels (the paper); 4: five (the Swin-L release of Mask DINO)."""
     mask_fusion: Literal["conv_gn", "identity"] = "conv_gn"
     """H of Eq. (8): ``conv_gn`` is the paper's, ``identity`` Mask DINO's (A2)."""
     box_initialisation: Literal["predicted", "mask2box", "bitmask"] = "predicted"
@@ -309,10 +310,10 @@ class TaskConfig:
     max_tokens: Annotated[int, Field(ge=4)] = 50
     """Longest text, special tokens included; longer ones are cut (v1: 50 for captions, 128 for masked LM)."""
     sampled_candidates: Positive | None = None
-    """Training only: compare with all targets of the batch and this many others, drawn anew each step. None: with all."""
+    """Training only: compare with all targets of the batch and this many others, drawn anew each step. None: all."""
     vocabulary: str | None = None
-    """Text file of words, one a line, that restricts Y when words are predicted. None: the tokenizer's whole vocabulary,
-    or what ``vocabulary_from_data`` finds."""
+    """Text file of words, one a line, that restricts Y when words are predicted. None: the whole vocabulary, or
+    what ``vocabulary_from_data`` finds."""
     vocabulary_from_data: bool = False
     """True: Y is the tokens that occur in the stream's training texts."""
     answers: Positive = 3129

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from PIL import Image
@@ -16,7 +16,8 @@ from uniperceiver.data.images import read_image, to_rgb_tensor
 from uniperceiver.data.records import AnnotatedImage, CaptionedImage, LabelledImage, Record
 from uniperceiver.data.transforms import test_transform
 from uniperceiver.predictions import Caption, Classification, Detection
-from uniperceiver.tasks import restore_task
+from uniperceiver.tasks import build_task
+from uniperceiver.tasks.candidates import CandidateSet
 from uniperceiver.tasks.task import Task, TaskSetting
 
 Picture = str | Path | Image.Image
@@ -52,7 +53,7 @@ class Predictor:
         """A sentence about each picture."""
         return self._predict("captioning", [CaptionedImage(image, "", ("",)) for image in _tensors(pictures)], None)
 
-    def _predict(self, kind: TaskKind, records: Sequence[Record], labels: Sequence[str] | None) -> list:  # type: ignore[type-arg]
+    def _predict(self, kind: TaskKind, records: Sequence[Record], labels: Sequence[str] | None) -> list[Any]:
         task, stored = self._task(kind, None if labels is None else tuple(labels))
         transform = test_transform(kind, stored.config.image)
         with torch.inference_mode():
@@ -69,8 +70,9 @@ class Predictor:
             if labels is not None and not labels:
                 raise ValueError("labels is empty: give at least one name, or None for the names it was trained with")
             setting = TaskSetting(stored[0].config, self.checkpoint.tokenizer, self.model.config.image.backbone)
-            texts = stored[0].texts if labels is None else labels
-            self._tasks[kind, labels] = restore_task(setting, texts, stored[0].token_ids), stored[0]
+            texts, token_ids = (stored[0].texts, stored[0].token_ids) if labels is None else (labels, ())
+            candidates = CandidateSet.restored(texts, token_ids, self.checkpoint.tokenizer)
+            self._tasks[kind, labels] = build_task(setting, candidates), stored[0]
         return self._tasks[kind, labels]
 
 

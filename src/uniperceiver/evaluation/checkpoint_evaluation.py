@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 
-from uniperceiver.checkpoint import Checkpoint, CheckpointError, StoredTask, load_checkpoint
+from uniperceiver.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from uniperceiver.config import ConfigError, StreamConfig, TrainConfig
 from uniperceiver.data.datasets import open_dataset
 from uniperceiver.data.transforms import test_transform
 from uniperceiver.evaluation.evaluate import evaluate
 from uniperceiver.evaluation.report import StreamReport, write_report
-from uniperceiver.tasks import build_task
-from uniperceiver.tasks.candidates import restored_candidates
+from uniperceiver.tasks import build_task, find_candidates
+from uniperceiver.tasks.candidates import CandidateSet
 from uniperceiver.tasks.task import TaskSetting
 
 
@@ -36,7 +36,7 @@ def evaluate_checkpoint(
 
     Raises:
         CheckpointError: not a checkpoint, or one without a training configuration while ``config`` is None.
-        ConfigError: a stream that is unknown, that has no evaluation data, or whose task the checkpoint lacks.
+        ConfigError: a stream that is unknown or has no evaluation data.
     """
     checkpoint = load_checkpoint(folder, device)
     config = config or checkpoint.training
@@ -61,16 +61,19 @@ def _chosen(config: TrainConfig, streams: Sequence[str] | None) -> dict[str, Str
 
 def _evaluate_stream(checkpoint: Checkpoint, name: str, stream: StreamConfig) -> StreamReport:
     assert stream.evaluation is not None
-    stored = checkpoint.tasks.get(name) or StoredTask(stream.task)
-    dataset = open_dataset(stream.evaluation)
+    dataset, training = open_dataset(stream.evaluation), open_dataset(stream.dataset)
     setting = TaskSetting(stream.task, checkpoint.tokenizer, checkpoint.model.config.image.backbone)
-    candidates = restored_candidates(stored.texts, stored.token_ids, checkpoint.tokenizer)
+    if name in checkpoint.tasks:
+        stored = checkpoint.tasks[name]
+        candidates = CandidateSet.restored(stored.texts, stored.token_ids, checkpoint.tokenizer)
+    else:  # a stream that the checkpoint was not trained on: its candidates are those that training would find
+        candidates = find_candidates(setting, training)
     result = evaluate(
         checkpoint.model,
         build_task(setting, candidates),
         dataset,
         test_transform(stream.task.kind, stream.task.image),
         batch_size=stream.batch_size,
-        training=open_dataset(stream.dataset),
+        training=training,
     )
     return StreamReport(stream.task.kind, repr(dataset), result)

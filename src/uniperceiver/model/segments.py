@@ -25,7 +25,7 @@ class Segment:
     is_slot: Tensor | None = None
     """(B, L) bool; None where there are no slots."""
     causal: bool = False
-    """True: tokens follow `causal_is_blocked` among themselves, and no token of another, non-causal segment sees them."""
+    """True: tokens follow `causal_is_blocked` among themselves; no token of a non-causal segment sees them."""
 
     def rows(self, index: Tensor) -> Self:
         """The sequences given by an index (R,)."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,7 +26,7 @@ from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.data.transforms import train_transform
 from uniperceiver.distributed import rank, world_size
 from uniperceiver.model.uni_perceiver import UniPerceiver
-from uniperceiver.tasks import build_task
+from uniperceiver.tasks import build_task, find_candidates
 from uniperceiver.tasks.task import Task, TaskSetting
 from uniperceiver.training.metrics_log import MetricsLog, StepReport
 from uniperceiver.training.mixture import Mixture
@@ -63,11 +61,11 @@ class Training:
             dataset = open_dataset(stream.dataset)
             backbone = start.model.config.image.backbone
             setting = TaskSetting(stream.task, start.tokenizer, backbone, config.proposal_loss)
-            self.tasks[name] = build_task(setting, dataset)
+            self.tasks[name] = build_task(setting, find_candidates(setting, dataset))
             self.streams[name] = Stream(
                 dataset,
                 train_transform(stream.task.kind, stream.task.image),
-                _drawing(self.tasks[name]),
+                self.tasks[name].collate,
                 batch_size=stream.batch_size,
                 seed=config.seed,
                 workers=config.workers,
@@ -101,7 +99,7 @@ class Training:
         factor = learning_rate_factor(self.config.schedule, self.step, self.progress())
         set_learning_rates(self.optimizer, factor)
         self.optimizer.zero_grad(set_to_none=True)
-        losses: Counter[str] = Counter()
+        losses: defaultdict[str, float] = defaultdict(float)
         for _ in range(self.config.accumulate):
             for part, value in self._backward(name).items():
                 losses[part] += value / self.config.accumulate
@@ -169,11 +167,6 @@ def train(config: TrainConfig, folder: Path, resume: bool = False, device: torch
         start = initial(config.model)
     Training(config, folder, start, device).run()
     return written
-
-
-def _drawing(task: Task) -> Callable[[Sequence[Any]], Any]:
-    """The task's collate with its seed drawn from torch's generator, which the stream seeds for every batch."""
-    return lambda records: task.collate(records, seed=int(torch.randint(2**31, ())))
 
 
 def build_optimizer(config: TrainConfig, model: UniPerceiver) -> torch.optim.Optimizer:

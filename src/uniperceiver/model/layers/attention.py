@@ -13,8 +13,8 @@ from torch import Tensor
 class KeyValues:
     """Keys and values of tokens already seen, one entry per layer, so that decoding feeds only what is new.
 
-    ``keys`` and ``values`` are lists of (B, heads, L, D/heads); ``is_padding`` is (B, L), True where the cached token is
-    padding. Empty lists mean nothing has been seen.
+    ``keys`` and ``values`` are lists of (B, heads, L, D/heads); ``is_padding`` is (B, L), True where the cached token
+    is padding. Empty lists mean nothing has been seen.
     """
 
     keys: list[Tensor] = field(default_factory=list)
@@ -54,8 +54,8 @@ def causal_is_blocked(
 ) -> Tensor:
     """The causal pattern with slots, (B, Lq, Lk): a token sees itself and every *word* at an earlier position.
 
-    One rule serves words (they see earlier words and themselves), training slots (slot i sees the words before position i
-    and itself, never another slot) and words looking at slots (never). ``positions`` and ``is_slot`` are (B, L): the
+    One rule serves words (they see earlier words and themselves), training slots (slot i sees the words before
+    position i and itself, never another slot) and words looking at slots (never). ``positions`` and ``is_slot`` are (B, L): the
     place in the text, and whether the token is a slot. With ``key_*`` given, the first Lk - Lq keys are older tokens
     (a cache of words) and the last Lq keys are the queries themselves.
     Source: spec/uni_perceiver_v1_moe.md, section 4.
