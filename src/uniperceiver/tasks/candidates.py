@@ -73,6 +73,9 @@ class CandidateSet:
         self._rows = tuple(tuple(row) for row in rows)
         self._padding_id = padding_id
         self._lengths = torch.tensor([len(row) for row in self._rows], dtype=torch.int64)
+        # One row after the other: a batch is then one gather, which counts when Y is a vocabulary of 50,000.
+        self._ids = torch.tensor([index for row in self._rows for index in row], dtype=torch.int64)
+        self._starts = self._lengths.cumsum(0) - self._lengths
         self._hidden: _KeptHidden | None = None
         self._kept: _KeptEncodings | None = None
 
@@ -88,6 +91,12 @@ class CandidateSet:
         ids = tuple(ids)
         rows = [(tokenizer.start_id, index, tokenizer.end_id) for index in ids]
         return cls([tokenizer.decode([index]) for index in ids], rows, ids, tokenizer.padding_id)
+
+    @classmethod
+    def restored(cls, texts: Iterable[str], token_ids: Iterable[int], tokenizer: Tokenizer) -> Self:
+        """The set that had these ``texts`` and ``token_ids``, e.g. when it was stored in a checkpoint."""
+        token_ids = tuple(token_ids)
+        return cls.from_token_ids(token_ids, tokenizer) if token_ids else cls.from_texts(texts, tokenizer)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -182,7 +191,20 @@ class CandidateSet:
         return model.decode(segment, attributes=attributes, side="target").spe
 
     def _text(self, index: Tensor) -> TextBatch:
-        return TextBatch.from_ids([self._rows[i] for i in index.tolist()], self._padding_id)
+        places, is_padding = self._places(index)
+        return TextBatch(
+            ids=self._ids[places].masked_fill(is_padding, self._padding_id),
+            is_padding=is_padding,
+            positions=torch.arange(places.shape[1]).expand_as(places),
+            is_slot=torch.zeros_like(is_padding),
+        )
+
+    def _places(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the tokens of the candidates at ``index`` stand in one long row, (n, L), and which are padding."""
+        lengths = self._lengths[index]
+        offsets = torch.arange(int(lengths.max()))
+        is_padding = offsets >= lengths[:, None]
+        return (self._starts[index][:, None] + offsets).masked_fill(is_padding, 0), is_padding
 
     def _hidden_of(self, model: UniPerceiver, text: TextBatch, index: Tensor) -> Tensor:
         """Kept hidden states of the candidates at ``index``, (n, L, Ct), zero where padded."""
@@ -190,10 +212,8 @@ class CandidateSet:
         if self._hidden is None or self._hidden.fingerprint != fingerprint:
             self._hidden = _KeptHidden(fingerprint, self._all_hidden(model))
         states = self._hidden.states
-        starts = (self._lengths.cumsum(0) - self._lengths)[index].to(states.device)
-        places = starts[:, None] + torch.arange(text.ids.shape[1], device=states.device)
-        rows = states[places.clamp(max=len(states) - 1)]
-        return rows.masked_fill(text.is_padding[..., None], 0.0)
+        places, _ = self._places(index)
+        return states[places.to(states.device)].masked_fill(text.is_padding[..., None], 0.0)
 
     @torch.no_grad()
     def _all_hidden(self, model: UniPerceiver) -> Tensor:
@@ -202,7 +222,8 @@ class CandidateSet:
         rows: list[Tensor] = []
         for chunk in self._chunks(order):
             text = self._text(chunk).to(device)
-            hidden = model.f_text.hidden(text)
+            with torch.autocast(device.type, enabled=False):  # kept for later, whatever the precision of this step
+                hidden = model.f_text.hidden(text)
             rows += [hidden[i, ~text.is_padding[i]] for i in range(text.size)]
         return torch.cat([rows[place] for place in order.argsort().tolist()])
 

@@ -73,7 +73,7 @@ class Task(Protocol):
         ...
 
     def predict(self, model: UniPerceiver, batch: Any) -> list[Any]:
-        """One prediction per record of the batch, in order."""
+        """One prediction per record of the batch, in order; the model is in evaluation mode."""
         ...
 
 
