@@ -11,9 +11,10 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
-from uniperceiver.config import CocoInstancesConfig, FoldConfig
+from uniperceiver.config import CocoInstancesConfig, FoldConfig, ImageSizeConfig
 from uniperceiver.data.datasets.annotation_files import DatasetError
 from uniperceiver.data.datasets.coco_instances import CocoInstances
+from uniperceiver.data.transforms import train_transform
 
 HEIGHT, WIDTH = 16, 24
 SQUARE = [[4, 2, 10, 2, 10, 8, 4, 8]]
@@ -111,10 +112,13 @@ def test_boxes_are_clipped_to_the_picture(make: Any) -> None:
     assert record.boxes.tolist() == [[0, 10, 7.5, HEIGHT]]
 
 
-def test_objects_without_extent_are_named_and_kept(make: Any) -> None:
+def test_boxes_without_extent_are_named_and_kept_but_not_trained_on(make: Any) -> None:
+    line = [[4.2, 2.3, 4.2, 2.3, 5.2, 2.3, 5.2, 2.3]]  # the shape of annotation 918 of COCO train2017
     with pytest.warns(UserWarning, match=r"instances\.json: 1 annotations have a box without width or height.*\[918\]"):
-        dataset = make(annotation(1), annotation(918, bbox=[4, 2, 1, 0]))
+        dataset = make(annotation(1), annotation(918, bbox=[4.2, 2.3, 1, 0], segmentation=line, area=0))
     assert len(dataset[0].boxes) == 2
+    trained = train_transform("detection", ImageSizeConfig(train=WIDTH, scale=(1.0, 1.0)))(dataset[0])
+    assert len(trained.boxes) == 1
 
 
 def test_folds(make: Any) -> None:

@@ -29,7 +29,7 @@ class CocoInstances:
     """Pictures with their objects, those without objects included, in the order of the file.
 
     Labels are positions in ``names``, which follows the category ids. Boxes are clipped to the picture. Crowds are kept
-    and marked; boxes without width or height (a large file may have a few) are kept and named in a warning.
+    and marked; boxes without width or height (COCO train2017 has two) are kept and named in a warning.
     """
 
     names: tuple[str, ...]

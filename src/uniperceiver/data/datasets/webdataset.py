@@ -119,8 +119,8 @@ def _samples(shard: Path) -> Iterator[_Sample]:
             if file.read(_BLOCK) != bytes(_BLOCK):  # tarfile takes a cut between two members for the end
                 raise tarfile.ReadError(f"no end mark at byte {tar.offset}")
     except _BROKEN as error:
-        last = f"after sample {sample.key!r}" if sample else "at its start"
-        raise DatasetError(f"the shard {shard} is broken {last}: {error}; write or download it again") from error
+        last = f" after sample {sample.key!r}" if sample else ""
+        raise DatasetError(f"the shard {shard} is broken{last}: {error}; write or download it again") from error
     if sample is not None:
         yield _complete(sample, shard)
 
