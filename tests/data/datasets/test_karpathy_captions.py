@@ -38,6 +38,7 @@ def test_splits_captions_and_filepath(config: Any) -> None:
     assert [dataset[i].image_id for i in range(len(dataset))] == ["0", "391895"]
     assert dataset[0].captions == ("A cat .", "Two cats")
     assert tuple(dataset[1].image.shape) == (3, 16, 24)
+    assert list(dataset.texts()) == ["A cat .", "Two cats", "A dog"]
     with pytest.raises(IndexError):
         dataset[2]
 

@@ -12,7 +12,9 @@ from uniperceiver.data.datasets.plain_text import PlainText
 
 
 def texts(dataset: PlainText) -> list[str]:
-    return [dataset[i].text for i in range(len(dataset))]
+    records = [dataset[i].text for i in range(len(dataset))]
+    assert list(dataset.texts()) == records
+    return records
 
 
 def test_lines_without_blank_ones(tmp_path: Path) -> None:

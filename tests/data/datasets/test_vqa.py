@@ -40,6 +40,7 @@ def question(number: int, image: int) -> dict[str, Any]:
 def test_questions_meet_answers_and_pictures(make: Any) -> None:
     dataset = make([question(1, 42), question(2, 7)], {2: ["no"] * 10, 1: ["yes", "no"]})
     assert len(dataset) == 2
+    assert list(dataset.answers()) == [("yes", "no"), ("no",) * 10]
     assert (dataset[0].image_id, dataset[0].question, dataset[0].answers) == ("42", "what is 1?", ("yes", "no"))
     assert tuple(dataset[1].image.shape) == (3, 16, 5)
 
