@@ -129,7 +129,10 @@ _RULES: list[tuple[re.Pattern[str], Callable[[str], str]]] = [
         (rf"({_THING})", _plain),
         (rf"([A-Za-z0-9][A-Za-z0-9.,]*(?:-(?:{_ACRONYM}\.|[A-Za-z0-9]+))+)", _plain),
         (r"([A-Z]+(?:(?:[+]|&(?:amp;)?)[A-Z]+)+|[cC]\+\+|[cCfF]#)", lambda token: token.replace("&amp;", "&")),
-        (rf"((?:{_ALNUM}+\.)+(?:jpe?g|png|gif|bmp|html?|pdf|txt|docx?|mov|mp3|wav|exe|zip|xml))", _plain),
+        (
+            rf"((?:{_ALNUM}+\.)+(?:jpe?g|png|gif|bmp|html?|pdf|txt|docx?|mov|mp3|wav|exe|zip|xml))(?:[ \n.?!,]|\Z)",
+            _plain,
+        ),
         (rf"((?:{_SENTENCE_ENDING}))\.{_SPACE}(?:{_SPACE}|[A-ZÀ-ÖØ-Þ])", lambda token: f"{token}."),
         (rf"((?:{_SENTENCE_ENDING})\.)(?s:..)", _plain),
         (rf"((?:{_SENTENCE_ENDING}))\.", lambda token: f"{token}."),

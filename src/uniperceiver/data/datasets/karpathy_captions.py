@@ -52,11 +52,6 @@ class KarpathyCaptions:
     def __repr__(self) -> str:
         return f"karpathy_captions {self.source} ({len(self)} pictures)"
 
-    def texts(self) -> Iterator[str]:
-        """Every caption, without reading a picture."""
-        for index in range(len(self)):
-            yield from self._rows[index][2]
-
 
 def read_karpathy(path: Path, splits: Sequence[str]) -> list[dict[str, Any]]:
     """The entries of a Karpathy JSON that belong to ``splits``, in file order.

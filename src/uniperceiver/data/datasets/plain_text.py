@@ -47,10 +47,6 @@ class PlainText:
     def __repr__(self) -> str:
         return f"plain_text {self.source} ({len(self)} texts)"
 
-    def texts(self) -> Iterator[str]:
-        """Every text."""
-        return (self._texts[index] for index in range(len(self)))
-
 
 class Lines:
     """The lines of a UTF-8 file that are not blank, read when asked for; only where they begin is kept in memory."""

@@ -60,10 +60,6 @@ class Vqa:
     def __repr__(self) -> str:
         return f"vqa {self.source} ({len(self)} questions)"
 
-    def answers(self) -> Iterator[tuple[str, ...]]:
-        """The answers to every question, without reading a picture."""
-        return (tuple(self._rows[index][3]) for index in range(len(self)))
-
 
 def pictures_by_id(folder: Path) -> dict[int, str]:
     """Image id → file name, for files whose stem is the id or ends in it in 12 digits, as COCO's do.

@@ -55,9 +55,9 @@ def causal_is_blocked(
     """The causal pattern with slots, (B, Lq, Lk): a token sees itself and every *word* at an earlier position.
 
     One rule serves words (they see earlier words and themselves), training slots (slot i sees the words before
-    position i and itself, never another slot) and words looking at slots (never). ``positions`` and ``is_slot`` are (B, L): the
-    place in the text, and whether the token is a slot. With ``key_*`` given, the first Lk - Lq keys are older tokens
-    (a cache of words) and the last Lq keys are the queries themselves.
+    position i and itself, never another slot) and words looking at slots (never). ``positions`` and ``is_slot`` are
+    (B, L): the place in the text, and whether the token is a slot. With ``key_*`` given, the first Lk - Lq keys are
+    older tokens (a cache of words) and the last Lq keys are the queries themselves.
     Source: spec/uni_perceiver_v1_moe.md, section 4.
     """
     if key_positions is None or key_is_slot is None:
