@@ -109,12 +109,15 @@ def average_precision(
         ModuleNotFoundError: neither backend is installed.
     """
     _check(detections, references)
+    # Equal scores of different images are ranked in the order of the images. That of the official evaluation is the
+    # order of numeric ids, which is this one; so the order of batches cannot matter.
+    references = sorted(references, key=lambda reference: (len(reference.image_id), reference.image_id))
     coco, coco_eval = _load(backend or _available_backend())
     images = [{"id": i, "height": r.size[0], "width": r.size[1]} for i, r in enumerate(references, start=1)]
     truth: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
     for image, reference in zip(images, references, strict=True):
-        truth += [annotation | {"image_id": image["id"]} for annotation in _reference_annotations(reference)]
+        truth += [annotation | {"image_id": image["id"]} for annotation in _reference_annotations(reference, region)]
         detection = detections[reference.image_id]
         index = _distinct_regions(detection) if class_agnostic else np.arange(len(detection.scores))
         found += [row | {"image_id": image["id"]} for row in _detection_annotations(detection, index, region)]
@@ -149,19 +152,22 @@ def _read(evaluation: Any, classes: list[int]) -> AveragePrecision:
     )
 
 
-def _reference_annotations(reference: ObjectReference) -> list[dict[str, Any]]:
-    return [
+def _reference_annotations(reference: ObjectReference, region: Region) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [
         {
             "category_id": int(label),
             "bbox": [float(x0), float(y0), float(x1 - x0), float(y1 - y0)],
             "area": float(area),
             "iscrowd": int(is_crowd),
-            "segmentation": mask,
         }
-        for (x0, y0, x1, y1), label, area, is_crowd, mask in zip(
-            reference.boxes, reference.labels, reference.areas, reference.is_crowd, reference.masks, strict=True
+        for (x0, y0, x1, y1), label, area, is_crowd in zip(
+            reference.boxes, reference.labels, reference.areas, reference.is_crowd, strict=True
         )
     ]
+    if region == "mask":
+        for row, mask in zip(rows, reference.masks, strict=True):
+            row["segmentation"] = mask
+    return rows
 
 
 def _detection_annotations(detection: CompressedDetection, index: np.ndarray, region: Region) -> list[dict[str, Any]]:

@@ -16,8 +16,8 @@ def retrieval_recall(
     """``image_to_text_r{k}`` and ``text_to_image_r{k}`` in [0, 1].
 
     An image is right when *any* of its captions is among the ``k`` most similar of all captions; every caption is one
-    query for its image. Candidates as similar as the right one count as ranked before it, so that a model with one
-    constant embedding scores nothing.
+    query for its image. Equally similar candidates count as in random order, on average: a model with one constant
+    embedding reaches exactly `chance_recall`.
 
     Args:
         images: (n, D) unit vectors.
@@ -28,21 +28,17 @@ def retrieval_recall(
         ValueError: shapes that do not fit, or an image without a caption.
     """
     _check(images, texts, image_of_text)
-    image_ranks = np.concatenate(
-        [
-            _ranks(images[start : start + _CHUNK] @ texts.T, image_of_text == np.arange(start, stop)[:, None])
-            for start, stop in _chunks(len(images))
-        ]
-    )
     every_image = np.arange(len(images))
-    text_ranks = np.concatenate(
-        [
-            _ranks(texts[start:stop] @ images.T, image_of_text[start:stop, None] == every_image)
-            for start, stop in _chunks(len(texts))
-        ]
-    )
-    recalls = {f"image_to_text_r{k}": float((image_ranks < k).mean()) for k in ks}
-    return recalls | {f"text_to_image_r{k}": float((text_ranks < k).mean()) for k in ks}
+    found = [
+        _found(images[start:stop] @ texts.T, image_of_text == every_image[start:stop, None], ks)
+        for start, stop in _chunks(len(images))
+    ]
+    recalls = {f"image_to_text_r{k}": value for k, value in zip(ks, _mean(found), strict=True)}
+    found = [
+        _found(texts[start:stop] @ images.T, image_of_text[start:stop, None] == every_image, ks)
+        for start, stop in _chunks(len(texts))
+    ]
+    return recalls | {f"text_to_image_r{k}": value for k, value in zip(ks, _mean(found), strict=True)}
 
 
 def chance_recall(image_of_text: np.ndarray, ks: tuple[int, ...] = KS) -> dict[str, float]:
@@ -59,10 +55,26 @@ def chance_recall(image_of_text: np.ndarray, ks: tuple[int, ...] = KS) -> dict[s
     return recalls | {f"text_to_image_r{k}": min(1.0, k / n) for k in ks}
 
 
-def _ranks(similarity: np.ndarray, is_right: np.ndarray) -> np.ndarray:
-    """Wrong candidates at or before the best right one: (queries,) from two (queries, candidates)."""
+def _found(similarity: np.ndarray, is_right: np.ndarray, ks: tuple[int, ...]) -> np.ndarray:
+    """Probability that a right candidate is among the first k: (queries, k's) from two (queries, candidates).
+
+    Of o right and t wrong candidates that are the most similar right ones or tie with them, s places of the first k are
+    left to fill: all go to wrong ones with probability C(t, s) / C(t + o, s).
+    """
     best = np.where(is_right, similarity, -np.inf).max(axis=1, keepdims=True)
-    return ((similarity >= best) & ~is_right).sum(axis=1)
+    before = (similarity > best).sum(axis=1)
+    right = ((similarity == best) & is_right).sum(axis=1)
+    wrong = ((similarity == best) & ~is_right).sum(axis=1)
+    missed = np.ones((len(similarity), max(ks) + 1))
+    for place in range(max(ks)):
+        filled = np.maximum(place - before, 0)
+        still = np.maximum(wrong - filled, 0) / np.maximum(wrong + right - filled, 1)
+        missed[:, place + 1] = missed[:, place] * np.where(place < before, 1.0, still)
+    return 1 - missed[:, list(ks)]
+
+
+def _mean(found: list[np.ndarray]) -> list[float]:
+    return np.concatenate(found).mean(axis=0).tolist()
 
 
 def _chunks(total: int) -> list[tuple[int, int]]:
