@@ -424,7 +424,7 @@ class TrainConfig:
     """Batches of one stream whose gradients are added before a step."""
     seed: int = 0
     workers: Annotated[int, Field(ge=0)] = 1
-    """Loading processes of each stream; 0: batches are loaded between the steps."""
+    """Processes that load batches ahead, for all streams together; 0: batches are loaded between the steps."""
     log_every: Positive = 10
     """Steps between lines of progress."""
     checkpoint_every: Positive = 1000

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from torch import Tensor
 from uniperceiver.batches import ImageBatch
 from uniperceiver.config import ImageFolderConfig, ImageSizeConfig
 from uniperceiver.data.datasets.image_folder import ImageFolder
-from uniperceiver.data.loading import Batches, RecordError, Stream, epoch_order, evaluation_batches, seeded
+from uniperceiver.data.loading import Batches, RecordError, endless, epoch_order, evaluation_batches, seeded
 from uniperceiver.data.records import LabelledImage, Record, TextRecord
 from uniperceiver.data.transforms import train_transform, unchanged
 
@@ -38,8 +38,8 @@ def dataset(image_folder: Path) -> ImageFolder:
 CROP = train_transform("classification", ImageSizeConfig(train=8))
 
 
-def take(stream: Stream, number: int) -> list:
-    return [next(stream) for _ in range(number)]
+def take(batches: Iterator, number: int) -> list:
+    return [next(batches) for _ in range(number)]
 
 
 def same(a: Sequence, b: Sequence) -> bool:
@@ -49,27 +49,27 @@ def same(a: Sequence, b: Sequence) -> bool:
 
 
 def test_the_number_of_workers_changes_nothing(dataset: ImageFolder) -> None:
-    expected = take(Stream(dataset, CROP, collate, batch_size=4, seed=1), 8)
+    expected = take(endless(Batches(dataset, CROP, collate, batch_size=4, seed=1)), 8)
     for workers in (1, 2):
-        assert same(take(Stream(dataset, CROP, collate, batch_size=4, seed=1, workers=workers), 8), expected)
+        assert same(take(endless(Batches(dataset, CROP, collate, batch_size=4, seed=1), workers=workers), 8), expected)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_stream_resumes_where_it_stopped(dataset: ImageFolder, workers: int) -> None:
-    whole = take(Stream(dataset, CROP, collate, batch_size=3, seed=1), 9)
-    rest = take(Stream(dataset, CROP, collate, batch_size=3, seed=1, workers=workers, start_batch=4), 5)
+    whole = take(endless(Batches(dataset, CROP, collate, batch_size=3, seed=1)), 9)
+    rest = take(endless(Batches(dataset, CROP, collate, batch_size=3, seed=1), workers=workers, start=4), 5)
     assert same(rest, whole[4:])
 
 
 def test_the_seed_decides(dataset: ImageFolder) -> None:
-    first, again, other = (take(Stream(dataset, CROP, collate, batch_size=5, seed=s), 2) for s in (1, 1, 2))
+    first, again, other = (take(endless(Batches(dataset, CROP, collate, batch_size=5, seed=s)), 2) for s in (1, 1, 2))
     assert same(first, again)
     assert not same(first, other)
 
 
 def test_a_record_looks_different_in_every_epoch(dataset: ImageFolder) -> None:
     views = {}
-    for pixels, names, _ in take(Stream(dataset, CROP, collate, batch_size=10, seed=0), 2):
+    for pixels, names, _ in take(endless(Batches(dataset, CROP, collate, batch_size=10, seed=0)), 2):
         for name, view in zip(names, pixels, strict=True):
             views.setdefault(name, []).append(view)
     assert all(len(both) == 2 and not torch.equal(*both) for both in views.values())
@@ -77,8 +77,8 @@ def test_a_record_looks_different_in_every_epoch(dataset: ImageFolder) -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 3, 4, 10, 23])
 def test_every_epoch_has_every_record_once(dataset: ImageFolder, batch_size: int) -> None:
-    stream = Stream(dataset, CROP, ids, batch_size=batch_size, seed=3)
-    drawn = [name for batch in take(stream, 60 // batch_size + 1) for name in batch]
+    batches = endless(Batches(dataset, CROP, ids, batch_size=batch_size, seed=3))
+    drawn = [name for batch in take(batches, 60 // batch_size + 1) for name in batch]
     for epoch in range(len(drawn) // 10):
         assert len(set(drawn[10 * epoch : 10 * epoch + 10])) == 10
     assert drawn[:10] != drawn[10:20] or batch_size > 30
@@ -100,31 +100,31 @@ def test_loading_leaves_the_callers_randomness_alone(dataset: ImageFolder, worke
     torch.manual_seed(7)
     expected = torch.rand(4)
     torch.manual_seed(7)
-    take(Stream(dataset, CROP, collate, batch_size=2, seed=0, workers=workers), 2)
+    take(endless(Batches(dataset, CROP, collate, batch_size=2, seed=0), workers=workers), 2)
     assert torch.equal(torch.rand(4), expected)
 
 
 def test_workers_start_with_the_first_batch(dataset: ImageFolder) -> None:
     before = len(multiprocessing.active_children())
-    stream = Stream(dataset, CROP, ids, batch_size=2, seed=0, workers=2)
+    batches = endless(Batches(dataset, CROP, ids, batch_size=2, seed=0), workers=2)
     assert len(multiprocessing.active_children()) == before
-    next(stream)
+    next(batches)
     assert len(multiprocessing.active_children()) == before + 2
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_error_names_the_record(dataset: ImageFolder, image_folder: Path, workers: int) -> None:
     (image_folder / "dog" / "2.png").write_bytes(b"broken")
-    stream = Stream(dataset, CROP, ids, batch_size=10, seed=0, workers=workers)
+    batches = endless(Batches(dataset, CROP, ids, batch_size=10, seed=0), workers=workers)
     with pytest.raises(
         RecordError, match=r"^record 8 of image_folder .*classes.*ImageError: .*2\.png is not a picture"
     ):
-        next(stream)
+        next(batches)
 
 
 def test_an_empty_data_set_is_an_error() -> None:
     with pytest.raises(ValueError, match="empty data set"):
-        Stream([], unchanged, texts_of, batch_size=1, seed=0)
+        endless(Batches([], unchanged, texts_of, batch_size=1, seed=0))
 
 
 def test_one_text_and_a_large_batch() -> None:

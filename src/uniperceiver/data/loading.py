@@ -84,36 +84,14 @@ class Batches(Generic[Batch]):
         return self._orders[epoch]
 
 
-class Stream(Generic[Batch]):
-    """An endless iterator of training batches, from batch ``start_batch`` on; see `Batches`.
+def endless(source: Any, start: int = 0, workers: int = 0) -> Iterator[Any]:
+    """``source[start]``, ``source[start + 1]``, … without end, e.g. of `Batches`.
 
     ``workers`` processes load ahead, two batches each; they start with the first batch. 0: loading happens in this
-    process when a batch is asked for. A record that cannot be loaded ends the stream with a `RecordError` naming it.
+    process when a batch is asked for. An error while loading a record is raised here, as the `RecordError` that names
+    it.
     """
-
-    def __init__(
-        self,
-        dataset: Dataset,
-        transform: Transform,
-        collate: Collate[Batch],
-        *,
-        batch_size: int,
-        seed: int,
-        workers: int = 0,
-        start_batch: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        batches = Batches(
-            dataset, transform, collate, batch_size=batch_size, seed=seed, rank=rank, world_size=world_size
-        )
-        self._batches = in_order(batches, range(start_batch, sys.maxsize), workers)
-
-    def __iter__(self) -> Stream[Batch]:
-        return self
-
-    def __next__(self) -> Batch:
-        return next(self._batches)
+    yield from in_order(source, range(start, sys.maxsize), workers)
 
 
 def in_order(source: Any, indices: Sequence[int], workers: int) -> Iterator[Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,13 +22,14 @@ from uniperceiver.checkpoint import (
 from uniperceiver.config import TaskConfig, TrainConfig, load_config
 from uniperceiver.convert.pretrained_weights import load_pretrained
 from uniperceiver.data.datasets import open_dataset
-from uniperceiver.data.loading import Stream
+from uniperceiver.data.loading import Batches, endless
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.data.transforms import train_transform
 from uniperceiver.distributed import rank, world_size
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.tasks import build_task, find_candidates
 from uniperceiver.tasks.task import Task, TaskSetting
+from uniperceiver.training.joint_batches import JointBatches, stream_seed
 from uniperceiver.training.metrics_log import MetricsLog, StepReport
 from uniperceiver.training.mixture import Mixture
 from uniperceiver.training.mt_adamw import MTAdamW
@@ -55,24 +57,21 @@ class Training:
             self.optimizer.load_state_dict(dict(start.state.optimizer))
             torch.set_rng_state(start.state.random_state)
         self.tasks: dict[str, Task] = {}
-        self.streams: dict[str, Stream] = {}
-        drawn = Counter(self.mixture.stream_at(step) for step in range(self.step))
-        for name, stream in config.streams.items():
-            dataset = open_dataset(stream.dataset)
-            backbone = start.model.config.image.backbone
-            setting = TaskSetting(stream.task, start.tokenizer, backbone, config.proposal_loss)
+        streams: dict[str, Batches[Any]] = {}
+        for name, row in config.streams.items():
+            dataset = open_dataset(row.dataset)
+            setting = TaskSetting(row.task, start.tokenizer, start.model.config.image.backbone, config.proposal_loss)
             self.tasks[name] = build_task(setting, find_candidates(setting, dataset))
-            self.streams[name] = Stream(
+            streams[name] = Batches(
                 dataset,
-                train_transform(stream.task.kind, stream.task.image),
+                train_transform(row.task.kind, row.task.image),
                 self.tasks[name].collate,
-                batch_size=stream.batch_size,
-                seed=config.seed,
-                workers=config.workers,
-                start_batch=drawn[name] * config.accumulate,
+                batch_size=row.batch_size,
+                seed=stream_seed(config.seed, name),
                 rank=rank(),
                 world_size=world_size(),
             )
+        self.batches = endless(JointBatches(self.mixture, streams, config.accumulate), self.step, config.workers)
         self.loss = MultiTaskLoss(start.model.to(self.device), self.tasks)
 
     def run(self) -> None:
@@ -100,8 +99,8 @@ class Training:
         set_learning_rates(self.optimizer, factor)
         self.optimizer.zero_grad(set_to_none=True)
         losses: defaultdict[str, float] = defaultdict(float)
-        for _ in range(self.config.accumulate):
-            for part, value in self._backward(name).items():
+        for batch in next(self.batches):
+            for part, value in self._backward(name, batch.to(self.device)).items():
                 losses[part] += value / self.config.accumulate
         norm = self._update(name)
         self.step += 1
@@ -119,8 +118,7 @@ class Training:
             elapsed=self.seconds,
         )
 
-    def _backward(self, name: str) -> dict[str, float]:
-        batch = next(self.streams[name]).to(self.device)
+    def _backward(self, name: str, batch: Any) -> dict[str, float]:
         is_reduced = self.config.precision == "bfloat16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_reduced):
             parts = self.loss(name, batch)

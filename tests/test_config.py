@@ -1,0 +1,88 @@
+"""Configurations: every shipped one is read; mistakes are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from uniperceiver.config import (
+    ConfigError,
+    ModelConfig,
+    MoEConfig,
+    OptimizerConfig,
+    ProposalConfig,
+    TrainConfig,
+    UnifiedDecoderConfig,
+    from_data,
+    load_config,
+    load_train_config,
+    read_yaml,
+    shipped,
+    to_data,
+)
+
+PATHS = dict.fromkeys(("cifar", "imagenet", "coco", "flickr"), "somewhere")
+
+
+@pytest.mark.parametrize("name", shipped("model"))
+def test_every_preset_is_read_and_written_back(name: str) -> None:
+    config = load_config(name)
+    assert from_data(ModelConfig, to_data(config), name) == config
+
+
+@pytest.mark.parametrize("name", shipped("train"))
+def test_every_training_configuration_is_read_and_written_back(name: str) -> None:
+    config = load_train_config(name, PATHS)
+    assert from_data(TrainConfig, yaml.safe_load(yaml.safe_dump(to_data(config))), name) == config
+
+
+def test_presets_have_the_values_of_table_7() -> None:
+    for name, queries in (("resnet50", 300), ("swin_base", 900), ("swin_large", 900)):
+        proposals = load_config(name).image.proposals
+        assert proposals is not None
+        assert (proposals.encoder_layers, proposals.decoder_layers, proposals.feedforward) == (6, 6, 2048)
+        assert (proposals.width, proposals.heads, proposals.points) == (256, 8, 4)
+        assert (proposals.queries, proposals.kept) == (queries, 200)
+        assert (proposals.denoising.box_noise, proposals.denoising.label_noise) == (1.0, 0.5)
+        assert load_config(name).image.attention_pools == 10
+        moe = load_config(name).decoder.moe
+        assert moe is not None
+        assert (moe.experts, moe.top_k) == (8, 2)
+
+
+def test_a_place_without_a_path_names_the_option() -> None:
+    with pytest.raises(ConfigError, match=r"--path cifar=… --path coco=…"):
+        load_train_config("realdata", {"imagenet": "a", "flickr": "b"})
+
+
+def test_unknown_names_list_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nano"):
+        read_yaml("nanoo", "model")
+    with pytest.raises(ConfigError, match="no configuration file"):
+        load_config(str(tmp_path / "missing.yaml"))
+
+
+def test_wrong_keys_and_types_are_named_with_their_place() -> None:
+    data = to_data(load_config("nano"))
+    data["image"]["proposals"]["querries"] = 3
+    data["decoder"]["layers"] = "many"
+    with pytest.raises(ConfigError) as error:
+        from_data(ModelConfig, data, "my.yaml")
+    assert "my.yaml" in str(error.value)
+    assert "image.proposals.querries" in str(error.value)
+    assert "decoder.layers" in str(error.value)
+
+
+def test_values_that_do_not_fit_together_are_refused() -> None:
+    with pytest.raises(ValueError, match="top_k"):
+        MoEConfig(experts=2, top_k=3)
+    with pytest.raises(ValueError, match="divisible"):
+        UnifiedDecoderConfig(width=100, heads=12)
+    with pytest.raises(ValueError, match="divisible"):
+        ProposalConfig(width=60)
+    with pytest.raises(ValueError, match="mt_adamw normalises"):
+        OptimizerConfig(clip_norm=1.0)
+    with pytest.raises(ConfigError, match="streams is empty"):
+        from_data(TrainConfig, {"model": "nano", "streams": {}, "schedule": {"steps": 1}}, "x")
