@@ -1,10 +1,17 @@
-"""Fixtures that several parts share: a tiny real tokenizer and a tiny real model configuration."""
+"""Fixtures that several parts share: a tiny real tokenizer, model, data in four formats, and training."""
 
 from __future__ import annotations
 
+import io
+import json
+import shutil
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from PIL import Image, ImageDraw
 from tokenizers import Tokenizer as RawTokenizer
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -16,6 +23,7 @@ from uniperceiver.config import (
     ProposalConfig,
     TextEncoderConfig,
     UnifiedDecoderConfig,
+    to_data,
 )
 from uniperceiver.data.tokenizer import Tokenizer
 
@@ -83,3 +91,114 @@ def tiny_model_config(tokenizer: Tokenizer) -> ModelConfig:
         ),
         decoder=UnifiedDecoderConfig(width=40, layers=2, heads=4, feedforward=64, text_positions=64),
     )
+
+
+def draw_pictures(folder: Path, number: int = 6) -> list[dict[str, Any]]:
+    """Pictures of one red square or blue circle each, and what is in them."""
+    folder.mkdir(parents=True)
+    drawn: list[dict[str, Any]] = []
+    for index in range(number):
+        picture = Image.new("RGB", (64, 48), (200, 200, 180))
+        x, y, side = 4 + 5 * index, 6 + 2 * index, 20
+        box = (x, y, x + side, y + side)
+        is_square = index % 2 == 0
+        draw = ImageDraw.Draw(picture)
+        (draw.rectangle if is_square else draw.ellipse)(box, fill=(200, 20, 20) if is_square else (20, 20, 200))
+        picture.save(folder / f"{index}.png")
+        drawn.append({"file": f"{index}.png", "box": box, "label": 0 if is_square else 1})
+    return drawn
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the same few pictures in four formats: COCO, Karpathy, class folders and tar shards."""
+    root = tmp_path_factory.mktemp("data")
+    drawn = draw_pictures(root / "images")
+    names = ("red car", "blue ball")
+    annotations = []
+    for index, entry in enumerate(drawn):
+        x0, y0, x1, y1 = entry["box"]
+        annotations.append(
+            {
+                "id": index + 1,
+                "image_id": index + 1,
+                "category_id": entry["label"] + 1,
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "area": (x1 - x0) * (y1 - y0),
+                "iscrowd": 0,
+                "segmentation": [[x0, y0, x1, y0, x1, y1, x0, y1]],
+            }
+        )
+    instances = {
+        "images": [{"id": i + 1, "file_name": e["file"], "height": 48, "width": 64} for i, e in enumerate(drawn)],
+        "categories": [{"id": number + 1, "name": name} for number, name in enumerate(names)],
+        "annotations": annotations,
+    }
+    (root / "instances.json").write_text(json.dumps(instances))
+    captions = [
+        {
+            "imgid": index,
+            "filename": entry["file"],
+            "split": "train" if index < 4 else "test",
+            "sentences": [
+                {"raw": f"a {names[entry['label']]} on the road ."},
+                {"raw": "two dogs sits beside a table ."},
+            ],
+        }
+        for index, entry in enumerate(drawn)
+    ]
+    (root / "captions.json").write_text(json.dumps({"images": captions}))
+    (root / "classes.txt").write_text("\n".join(names))
+    with tarfile.open(root / "shard-000.tar", "w") as shard:
+        for index, entry in enumerate(drawn):
+            shard.add(root / "images" / entry["file"], f"{index}.png")
+            label = tarfile.TarInfo(f"{index}.cls")
+            label.size = 1
+            shard.addfile(label, io.BytesIO(str(entry["label"]).encode()))
+    for entry in drawn:
+        folder = root / "folders" / names[entry["label"]]
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / "images" / entry["file"], folder / entry["file"])
+    write_tokenizer(root / "tokenizer.json")
+    return root
+
+
+@pytest.fixture
+def train_yaml(data: Path, tiny_model_config: ModelConfig, tmp_path: Path) -> Path:
+    """A training configuration of a tiny model on `data`, five tasks in four formats, 8 steps."""
+    model = to_data(tiny_model_config)
+    model["text"]["tokenizer"] = str(data / "tokenizer.json")
+    (tmp_path / "model.yaml").write_text(yaml.safe_dump(model))
+    image = {"train": 64, "test": 64, "test_longest": 96, "scale": [0.6, 1.0]}
+    coco = {"kind": "coco_instances", "annotations": "${root}/instances.json", "images": "${root}/images"}
+    karpathy = {"kind": "karpathy_captions", "annotations": "${root}/captions.json", "images": "${root}/images"}
+    shards = {"kind": "webdataset", "shards": "${root}/shard-*.tar", "classes": "${root}/classes.txt"}
+    folders = {"kind": "image_folder", "root": "${root}/folders"}
+    words = {"vocabulary_from_data": True, "max_tokens": 12}
+    text = {"kind": "plain_text", "path": "${root}/captions.json"}
+
+    def row(kind: str, dataset: Any, evaluation: Any, **task: Any) -> dict[str, Any]:
+        task = {"kind": kind, "image": image} | task
+        return {"task": task, "dataset": dataset, "evaluation": evaluation, "batch_size": 2, "sampling_weight": 1.0}
+
+    train, test = {"splits": ["train"]}, {"splits": ["test"]}
+    config = {
+        "model": str(tmp_path / "model.yaml"),
+        "schedule": {"steps": 8, "warmup_steps": 2},
+        "optimizer": {"learning_rate": 1.0e-3},
+        "proposal_loss": {"points": 32},
+        "log_every": 4,
+        "checkpoint_every": 4,
+        "workers": 0,
+        "streams": {
+            "shards": row("classification", shards, shards),
+            "folders": row("classification", folders, folders),
+            "objects": row("detection", coco, coco),
+            "captions": row("captioning", karpathy | train, karpathy | test, **words),
+            "pairs": row("retrieval", karpathy | train, karpathy | test, max_tokens=12),
+            "language": row("masked_language_modeling", text | train, text | test, **words),
+        },
+    }
+    path = tmp_path / "train.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path

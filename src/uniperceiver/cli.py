@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -136,10 +137,15 @@ def caption(model: Model, pictures: Pictures, out: Out, device: Device = "cpu") 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; mistakes of the user end in one line on stderr and exit code 2, never in a traceback."""
+    """Run the command line. A mistake in what was given ends in one line on stderr and exit code 2.
+
+    With UNIPERCEIVER_TRACEBACK set in the environment the traceback is shown instead.
+    """
     try:
-        app(args=list(arguments) if arguments is not None else None)
-    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
+        app(args=None if arguments is None else list(arguments))
+    except (ValueError, OSError, ImportError, ArithmeticError) as error:
+        if os.environ.get("UNIPERCEIVER_TRACEBACK"):
+            raise
         sys.stderr.write(f"uniperceiver: {error}\n")
         sys.exit(2)
 

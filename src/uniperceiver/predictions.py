@@ -111,9 +111,6 @@ class Embeddings:
     """(n, D) float32."""
 
 
-Prediction = Classification | Detection | Caption | Answer | list[FilledMask] | Embeddings
-
-
 def run_lengths(mask: np.ndarray) -> list[int]:
     """COCO's uncompressed run-length code of a mask (H, W): lengths of runs down the columns, the first of zeros."""
     values = np.asarray(mask, dtype=bool).ravel(order="F")

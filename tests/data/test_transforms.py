@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from uniperceiver.boxes import masks_to_boxes, pairwise_iou
+from uniperceiver.boxes import masks_to_boxes
 from uniperceiver.config import ImageSizeConfig, TaskKind
 from uniperceiver.data import transforms
 from uniperceiver.data.records import AnnotatedImage, CaptionedImage, LabelledImage, QuestionedImage, Record, TextRecord
@@ -184,7 +184,7 @@ def test_evaluation_of_detection_keeps_aspect_and_all_objects() -> None:
     bounded = transforms.test_transform("detection", ImageSizeConfig(test=80, test_longest=30))(record)
     assert tuple(bounded.image.shape) == (3, 20, 30)
     assert len(bounded.labels) == 2
-    overlaps = pairwise_iou(bounded.boxes[:1], masks_to_boxes(bounded.masks[:1]))
+    overlaps = box_iou(bounded.boxes[:1], masks_to_boxes(bounded.masks[:1]))
     assert float(overlaps[0, 0]) > 0.8
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from uniperceiver.evaluation.ptb_tokenizer import tokenize, tokenize_lines
+from uniperceiver.evaluation.ptb_tokenizer import tokenize_lines
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "caption_scores.json"
 
@@ -31,7 +31,7 @@ def test_every_recorded_sentence_is_tokenised_as_by_the_official_program() -> No
     ],
 )
 def test_sentences(sentence: str, words: str) -> None:
-    assert tokenize(sentence) == [word for word in words.split() if word != "--"]
+    assert tokenize_lines([sentence])[0] == [word for word in words.split() if word != "--"]
 
 
 def test_a_line_is_read_in_the_context_of_the_next() -> None:
@@ -46,4 +46,4 @@ def test_there_is_one_row_of_words_per_sentence() -> None:
 
 
 def test_a_long_text_takes_linear_time() -> None:
-    assert len(tokenize("x1-" * 3000)) > 0
+    assert len(tokenize_lines(["x1-" * 3000])[0]) > 0

@@ -79,23 +79,22 @@ def test_answers_and_the_most_common_answer_of_training() -> None:
     assert result.baselines == {"accuracy": 0.5}
 
 
-def test_mean_boxes_are_relative_to_the_picture_and_leave_out_crowds() -> None:
-    def reference(image_id, size, boxes, labels, crowd):
+def test_mean_boxes_are_those_of_the_training_data_scaled_to_the_picture() -> None:
+    def reference(image_id, size, boxes, labels):
         array = np.array(boxes, dtype=np.float64).reshape(-1, 4)
-        return ObjectReference(
-            image_id, size, array, [{}] * len(labels), np.array(labels, dtype=np.int64), np.array(crowd, dtype=bool),
-            np.full(len(labels), 2000.0),
-        )  # fmt: skip
+        none_is_crowd, areas = np.zeros(len(labels), dtype=bool), np.full(len(labels), 2000.0)
+        return ObjectReference(image_id, size, array, [{}] * len(labels), np.array(labels), none_is_crowd, areas)
 
-    references = [
-        reference("a", (100, 200), [[0, 0, 100, 50], [0, 0, 200, 100], [10, 10, 20, 20]], [1, 1, 0], [0, 1, 0]),
-        reference("b", (200, 400), [[0, 0, 200, 100]], [1], [0]),
-        reference("c", (10, 10), [], [], []),
+    objects = [
+        (np.array([[0, 0, 0.5, 0.5], [0.1, 0.1, 0.2, 0.2]]), np.array([1, 0])),
+        (np.array([[0, 0, 0.5, 0.5]]), np.array([1])),
+        (np.zeros((0, 4)), np.zeros(0, dtype=np.int64)),
     ]
-    found = mean_boxes(references)
-    np.testing.assert_allclose(found["b"].boxes[0], [0, 0, 200, 100])
+    references = [reference("a", (100, 200), [[0, 0, 100, 50]], [1]), reference("c", (10, 10), [], [])]
+    found = mean_boxes(objects, references)
+    np.testing.assert_allclose(found["a"].boxes[0], [0, 0, 100, 50])
     np.testing.assert_allclose(found["c"].boxes[0], [0, 0, 5, 5])
     assert found["a"].labels.tolist() == [1, 0]
     np.testing.assert_allclose(found["a"].scores, [2 / 3, 1 / 3])
     assert average_precision(found, references, "box").ap50_of_class[1] == pytest.approx(1)
-    assert mean_boxes(references[2:])["c"].boxes.shape == (0, 4)
+    assert mean_boxes(objects[2:], references)["c"].boxes.shape == (0, 4)

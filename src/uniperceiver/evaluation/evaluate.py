@@ -47,8 +47,8 @@ def evaluate(
     Args:
         task: made for this data set: its class names, in order, are the task's candidates.
         transform: what pictures go through, `data.transforms.test_transform`.
-        training: the data the task was trained on; captions (``texts()``) and answers (``answers()``) of the trivial
-            baselines come from it. None: from the evaluated references.
+        training: the data the task was trained on; captions (``texts()``), answers (``answers()``) and boxes
+            (``objects()``) of the trivial baselines come from it. None: from the evaluated references.
 
     Raises:
         ValueError: no records, or class names of the data that are not the task's candidates.
@@ -80,7 +80,7 @@ def scorer_for(prediction: object, task: Task, dataset: Any, training: Any = Non
             return ClassificationScorer()
         case Detection():
             _check_names(task, dataset)
-            return DetectionScorer(dataset)
+            return DetectionScorer(dataset, training)
         case Caption():
             return CaptionScorer(None if training is None else training.texts())
         case Embeddings():

@@ -164,13 +164,8 @@ _PLAIN_WORD = re.compile(r"[ \n]*([A-Za-z]+)(?= )")
 _CONTRACTED = frozenset({"cannot", "gonna", "gotta", "lemme", "gimme", "wanna"})
 
 
-def tokenize(sentence: str) -> list[str]:
-    """The words of one sentence, in lower case and without punctuation."""
-    return tokenize_lines([sentence])[0]
-
-
 def tokenize_lines(sentences: Sequence[str]) -> list[list[str]]:
-    """The words of every sentence, in the context of the other sentences.
+    """The words of every sentence, in lower case and without punctuation, in the context of the other sentences.
 
     The official tokeniser reads all captions as one text, so the word after a line break decides whether "in the U.S."
     or "etc." at the end of the line before it ends a sentence: to get the official tokens, give all captions at once

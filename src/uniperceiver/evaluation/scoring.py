@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -201,8 +201,10 @@ class AnswerScorer:
 class DetectionScorer:
     """COCO box and mask AP."""
 
-    def __init__(self, data: AnnotatedData) -> None:
+    def __init__(self, data: AnnotatedData, training: AnnotatedData | None = None) -> None:
+        """``training`` gives the boxes of the trivial baseline; None: ``data`` itself, which flatters it."""
         self.data = data
+        self.training = data if training is None else training
         self.detections: dict[str, CompressedDetection] = {}
         self.references: list[ObjectReference] = []
 
@@ -223,7 +225,7 @@ class DetectionScorer:
         for region in regions:
             any_class = average_precision(self.detections, self.references, region, class_agnostic=True)
             metrics |= _prefixed(any_class, f"agnostic_{region}")
-        constant = average_precision(mean_boxes(self.references), self.references, "box")
+        constant = average_precision(mean_boxes(self.training.objects(), self.references), self.references, "box")
         return EvaluationResult(
             metrics=metrics,
             baselines=_prefixed(constant, "box"),
@@ -231,7 +233,8 @@ class DetectionScorer:
             count=len(self.references),
             unit="images",
             protocol="COCO evaluation, at most 100 objects per image, crowds ignored, sizes by annotated area. Masks "
-            "ranked by score times mask score. Baseline: the mean box of every class, scored by its frequency.",
+            "ranked by score times mask score. Baseline: the training data's mean box of every class, scored by its "
+            "frequency.",
             per_class={self.data.names[label]: ap for label, ap in named["box"].ap50_of_class.items()},
         )
 
@@ -248,14 +251,21 @@ class AnnotatedData(Protocol):
         """What was annotated of a record."""
         ...
 
+    def objects(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Relative boxes (n, 4) and labels (n,) of every image, without crowds."""
+        ...
 
-def mean_boxes(references: Sequence[ObjectReference]) -> dict[str, CompressedDetection]:
+
+def mean_boxes(
+    objects: Iterable[tuple[np.ndarray, np.ndarray]], references: Sequence[ObjectReference]
+) -> dict[str, CompressedDetection]:
     """The detections of one who never looks: the mean box of each class in every image, scored by its frequency.
 
-    Means are over boxes relative to their image; crowds do not count. The most frequent classes come first.
+    ``objects`` are relative boxes (n, 4) and labels (n,) of images, those of the training data. The most frequent
+    classes come first.
     """
-    boxes = np.concatenate([r.boxes[~r.is_crowd] / _corners(r) for r in references])
-    labels = np.concatenate([r.labels[~r.is_crowd] for r in references])
+    rows = list(objects)
+    boxes, labels = (np.concatenate([row[part] for row in rows]) for part in (0, 1))
     classes, counts = np.unique(labels, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:100]
     means = np.array([boxes[labels == label].mean(axis=0) for label in classes[order]]).reshape(-1, 4)

@@ -124,7 +124,7 @@ class Training:
             parts = self.loss(name, batch)
         total = torch.stack([value.float() for value in parts.values()]).sum()
         if not torch.isfinite(total):
-            values = ", ".join(f"{part} {float(value):.4g}" for part, value in parts.items())
+            values = ", ".join(f"{part} {value.item():.4g}" for part, value in parts.items())
             raise FloatingPointError(f"step {self.step}, stream {name}: the loss is not finite ({values})")
         (total / self.config.accumulate).backward()
         return {part: float(value.detach()) for part, value in parts.items()}
@@ -161,8 +161,7 @@ def train(config: TrainConfig, folder: Path, resume: bool = False, device: torch
     elif written.exists():
         raise CheckpointError(f"{written} exists already: resume it with --resume, or choose another --out")
     else:
-        torch.manual_seed(config.seed)  # the same random weights on every rank
-        start = initial(config.model)
+        start = initial(config)
     Training(config, folder, start, device).run()
     return written
 
@@ -182,11 +181,15 @@ def stored(task: Task, config: TaskConfig) -> StoredTask:
     return StoredTask(config, () if token_ids else tuple(task.candidates.texts), token_ids)
 
 
-def initial(model: str) -> Checkpoint:
-    """What a training starts from: a checkpoint's weights, or a preset's with its pre-trained encoders."""
-    if Path(model).is_dir():
-        return replace(load_checkpoint(Path(model)), training=None, state=None, tasks={})
-    config = load_config(model)
-    fresh = UniPerceiver(config)
-    load_pretrained(fresh)
-    return Checkpoint(fresh, Tokenizer.from_source(config.text.tokenizer or config.text.pretrained))
+def initial(config: TrainConfig) -> Checkpoint:
+    """What a training starts from: a checkpoint's weights, or a preset's with its pre-trained encoders.
+
+    Weights that are not loaded are random, a function of ``config.seed``, so they are the same on every rank.
+    """
+    if Path(config.model).is_dir():
+        return replace(load_checkpoint(Path(config.model)), training=None, state=None, tasks={})
+    torch.manual_seed(config.seed)
+    model = UniPerceiver(load_config(config.model))
+    load_pretrained(model)
+    text = model.config.text
+    return Checkpoint(model, Tokenizer.from_source(text.tokenizer or text.pretrained))

@@ -179,3 +179,11 @@ def test_without_pycocotools_the_error_says_what_to_install(make: Any, monkeypat
     monkeypatch.setattr(builtins, "__import__", without_pycocotools)
     with pytest.raises(ImportError, match=r"pip install 'uniperceiver\[coco\]'"):
         make(annotation())
+
+
+def test_objects_are_relative_and_without_crowds(make: Any) -> None:
+    crowd = annotation(2, iscrowd=1, segmentation={"size": [HEIGHT, WIDTH], "counts": [0, HEIGHT * WIDTH]})
+    boxes, labels = zip(*make(annotation(1), crowd).objects(), strict=True)
+    assert [len(part) for part in boxes] == [1, 0, 0]
+    np.testing.assert_allclose(boxes[0][0], [4 / WIDTH, 2 / HEIGHT, 10 / WIDTH, 8 / HEIGHT])
+    assert labels[0].tolist() == [0]

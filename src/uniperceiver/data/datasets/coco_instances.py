@@ -114,6 +114,15 @@ class CocoInstances:
     def __repr__(self) -> str:
         return f"coco_instances {self.source} ({len(self)} pictures, {len(self.names)} categories)"
 
+    def objects(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Boxes (n, 4) relative to their picture, in [0, 1], and labels (n,) of each picture; no crowds, no pixels."""
+        for index in range(len(self)):
+            row = self._rows[index]
+            height, width = row["size"]
+            known = [entry for entry in row["objects"] if not entry["crowd"]]
+            boxes = np.array([entry["box"] for entry in known], dtype=np.float64).reshape(-1, 4)
+            yield boxes / [width, height, width, height], np.array([e["label"] for e in known], dtype=np.int64)
+
     def reference(self, record: AnnotatedImage) -> ObjectReference:
         """What was annotated of a record of this data set, however the record has been transformed since."""
         row = self._rows[self._index_of_id[record.image_id]]

@@ -1,0 +1,114 @@
+"""Every command, run as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from uniperceiver import cli
+from uniperceiver.config import shipped
+
+
+def run(*arguments: str | Path) -> int:
+    """Exit code of the command line."""
+    with pytest.raises(SystemExit) as end:
+        cli.main([str(argument) for argument in arguments])
+    return int(end.value.code or 0)
+
+
+@pytest.fixture
+def trained(train_yaml: Path, data: Path, tmp_path: Path) -> Path:
+    """A checkpoint that the train command made."""
+    assert run("train", train_yaml, "--out", tmp_path / "run", "--path", f"root={data}") == 0
+    return tmp_path / "run" / "checkpoint"
+
+
+@pytest.mark.parametrize("command", [[], ["info"], ["train"], ["evaluate"], ["classify"], ["detect"], ["caption"]])
+def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*command, "--help") == 0
+    assert "Usage" in capsys.readouterr().out
+
+
+def test_help_does_not_import_torch() -> None:
+    code = "import sys, uniperceiver.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("preset", [name for name in shipped("model") if name in ("nano", "swin_base")])
+def test_info_of_a_preset(preset: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("info", preset, "--json", "--height", "64", "--width", "96") == 0
+    account = json.loads(capsys.readouterr().out)
+    parameters = account["parameters"]
+    assert parameters["total"] > parameters["deployed"] > 0
+    assert sum(parameters["by_module"].values()) == parameters["total"]
+
+
+def test_train_evaluate_and_predict(
+    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("info", trained) == 0
+    assert run("evaluate", trained) == 0
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert set(report["streams"]) == {"shards", "folders", "objects", "captions", "pairs", "language"}
+    assert report["streams"]["objects"]["metrics"]["box_ap"] >= 0
+
+    out = tmp_path / "results"
+    assert run("classify", trained, data / "images", "--out", out, "--labels", "dog, red car, tree") == 0
+    entries = json.loads((out / "predictions.json").read_text())
+    assert len(entries) == 6
+    assert set(entries[0]["names"]) == {"dog", "red car", "tree"}
+    assert sum(entries[0]["probabilities"]) == pytest.approx(1)
+
+    assert run("detect", trained, data / "images" / "0.png", "--out", out, "--threshold", "0") == 0
+    (entry,) = json.loads((out / "predictions.json").read_text())
+    assert Image.open(out / entry["annotated"]).size == (64, 48)
+    assert {item["name"] for item in entry["objects"]} == {"red car", "blue ball"}
+    assert all(sum(item["segmentation"]["counts"]) == 64 * 48 for item in entry["objects"])
+
+    assert run("caption", trained, data / "images" / "0.png", "--out", out) == 0
+    (entry,) = json.loads((out / "predictions.json").read_text())
+    assert isinstance(entry["caption"], str)
+
+
+def test_one_stream_is_evaluated_on_other_data(trained: Path, train_yaml: Path, data: Path, tmp_path: Path) -> None:
+    report = tmp_path / "one.json"
+    options = ["--config", train_yaml, "--path", f"root={data}", "--stream", "pairs", "--out", report]
+    assert run("evaluate", trained, *options) == 0
+    assert set(json.loads(report.read_text())["streams"]) == {"pairs"}
+
+
+def test_a_broken_picture_does_not_stop_the_others(
+    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    shutil.copy(data / "images" / "0.png", folder / "good.png")
+    (folder / "bad.png").write_bytes(b"not a picture")
+    assert run("classify", trained, folder, "--out", tmp_path / "results") == 1
+    assert "bad.png" in capsys.readouterr().err
+    entries = json.loads((tmp_path / "results" / "predictions.json").read_text())
+    assert ["error" in entry for entry in entries] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["info", "nanoo"], "nano"),
+        (["train", "realdata", "--out", "x"], "--path cifar=…"),
+        (["train", "realdata", "--out", "x", "--path", "cifar"], "NAME=PATH"),
+        (["train", "realdata", "--out", "x", "--path", "cifar=/no/such/folder"], "does not exist"),
+        (["evaluate", "/no/such/checkpoint"], "no config.yaml"),
+        (["detect", "/no/such/checkpoint", "a.jpg", "--out", "x"], "no config.yaml"),
+    ],
+)
+def test_mistakes_end_in_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error

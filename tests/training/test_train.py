@@ -1,0 +1,96 @@
+"""The training loop: it trains, resumes bit for bit, and says what is wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from uniperceiver.checkpoint import CheckpointError, load_checkpoint
+from uniperceiver.config import OptimizerConfig, TrainConfig, load_train_config
+from uniperceiver.training.train import Training, initial, train
+
+
+@pytest.fixture
+def config(train_yaml: Path, data: Path) -> TrainConfig:
+    return load_train_config(str(train_yaml), {"root": str(data)})
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(folder).model.state_dict()
+
+
+def rows(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_joint_training_logs_every_step_and_leaves_a_checkpoint(config: TrainConfig, tmp_path: Path) -> None:
+    folder = train(config, tmp_path / "run")
+    log = rows(tmp_path / "run")
+    assert [row["step"] for row in log] == list(range(1, 9))
+    assert {row["stream"] for row in log} <= set(config.streams)
+    assert all(row["loss"] == pytest.approx(sum(row["losses"].values())) for row in log)
+    assert all(row["gradient_norm"] > 0 and row["memory_gb"] > 0 for row in log)
+    checkpoint = load_checkpoint(folder)
+    assert checkpoint.state is not None
+    assert checkpoint.state.step == 8
+    assert checkpoint.training == config
+    assert checkpoint.tasks["objects"].texts == ("red car", "blue ball")
+    assert checkpoint.tasks["captions"].token_ids
+
+
+@pytest.mark.parametrize("optimizer", [OptimizerConfig(), OptimizerConfig(name="adamw", clip_norm=1.0)])
+def test_a_resumed_training_equals_an_uninterrupted_one(
+    config: TrainConfig, optimizer: OptimizerConfig, tmp_path: Path
+) -> None:
+    """Eight steps in one go, and four, a new process' state, four more: the same weights to the last bit."""
+    config = replace(config, optimizer=optimizer, accumulate=2)
+    whole = weights(train(config, tmp_path / "whole"))
+    first = Training(config, tmp_path / "parts", initial(config), "cpu")
+    first.loss.train()
+    for _ in range(4):
+        first.take_step()
+    first.save()
+    torch.manual_seed(99)
+    parts = weights(train(config, tmp_path / "parts", resume=True))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_loading_processes_change_nothing(config: TrainConfig, tmp_path: Path) -> None:
+    alone = weights(train(config, tmp_path / "alone"))
+    with_worker = weights(train(replace(config, workers=1), tmp_path / "worker"))
+    assert all(torch.equal(alone[name], with_worker[name]) for name in alone)
+
+
+def test_bfloat16_autocast_trains(config: TrainConfig, tmp_path: Path) -> None:
+    train(replace(config, precision="bfloat16"), tmp_path / "run")
+    assert all(row["loss"] < 1e4 for row in rows(tmp_path / "run"))
+
+
+def test_training_ends_by_the_clock(config: TrainConfig, tmp_path: Path) -> None:
+    schedule = replace(config.schedule, minutes=0.0001, steps=1000)
+    train(replace(config, schedule=schedule), tmp_path / "run")
+    assert len(rows(tmp_path / "run")) == 1
+
+
+def test_an_existing_training_is_never_overwritten(config: TrainConfig, tmp_path: Path) -> None:
+    (tmp_path / "run" / "checkpoint").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="--resume"):
+        train(config, tmp_path / "run")
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        train(config, tmp_path / "run", resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_change(config: TrainConfig, tmp_path: Path) -> None:
+    training = Training(config, tmp_path / "run", initial(config), "cpu")
+    model = training.loss.model
+    with torch.no_grad():
+        model.g.proj.bias.fill_(float("nan"))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(FloatingPointError, match="stream"):
+        training.take_step()
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(tensor, before[name], rtol=0, atol=0, equal_nan=True)
