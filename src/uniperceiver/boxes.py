@@ -37,38 +37,17 @@ def area(boxes: Tensor) -> Tensor:
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
-def _intersection_and_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Areas of the intersection and of the union of corner boxes that broadcast against each other."""
-    sides = torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])
-    intersection = sides.clamp(min=0).prod(dim=-1)
-    return intersection, area(a) + area(b) - intersection
-
-
-def iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of corner boxes (..., 4), pair by pair (shapes broadcast): inter / (union + 1e-6)."""
-    intersection, union = _intersection_and_union(a, b)
-    return intersection / (union + _EPSILON)
-
-
 def giou(a: Tensor, b: Tensor) -> Tensor:
     """Generalised IoU in (-1, 1] of corner boxes (..., 4), pair by pair (shapes broadcast).
 
     IoU minus the share of the enclosing box that neither covers, with 1e-6 added to both denominators.
     """
-    intersection, union = _intersection_and_union(a, b)
+    sides = torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])
+    intersection = sides.clamp(min=0).prod(dim=-1)
+    union = area(a) + area(b) - intersection
     hull_sides = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])
     hull = hull_sides.clamp(min=0).prod(dim=-1)
     return intersection / (union + _EPSILON) - (hull - union) / (hull + _EPSILON)
-
-
-def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU of every corner box of a (n, 4) with every one of b (m, 4): (n, m)."""
-    return iou(a[:, None], b[None])
-
-
-def pairwise_giou(a: Tensor, b: Tensor) -> Tensor:
-    """Generalised IoU of every corner box of a (n, 4) with every one of b (m, 4): (n, m)."""
-    return giou(a[:, None], b[None])
 
 
 def _occupied(masks: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from uniperceiver.config import BackboneConfig
-from uniperceiver.convert.mask_dino_backbone import backbone_key, backbone_weights
+from uniperceiver.convert.key_rules import rename
+from uniperceiver.convert.mask_dino_backbone import backbone_key
 from uniperceiver.model.backbone import build_backbone
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -21,9 +22,12 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 def test_release_fills_our_backbone_exactly(keys: str, name: str):
     rows = json.loads((GOLDEN / f"maskdino_keys_{keys}.json").read_text(encoding="utf-8"))
     with torch.device("meta"):
-        official = {key: torch.empty(shape) for key, shape, *_ in rows if key.startswith("backbone.")}
+        official = {
+            key.removeprefix("backbone."): torch.empty(shape) for key, shape, *_ in rows if key.startswith("backbone.")
+        }
         ours = build_backbone(BackboneConfig(name=name)).state_dict()
-    converted = backbone_weights(official)
+    converted, report = rename(official, backbone_key)
+    assert report.is_complete
     assert {key: tuple(value.shape) for key, value in converted.items()} == {
         key: tuple(value.shape) for key, value in ours.items()
     }
@@ -34,5 +38,5 @@ def test_patch_merging_moves_to_the_next_stage():
 
 
 def test_key_of_another_network_is_refused():
-    with pytest.raises(ValueError, match=r"backbone\.stages\.0\.weight is not a key of a Mask DINO"):
+    with pytest.raises(ValueError, match=r"no rule knows the key stages\.0\.weight"):
         backbone_key("stages.0.weight")

@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 import torch
 from torch import Tensor
+from torchvision.ops import box_iou
 
 from uniperceiver.boxes import masks_to_boxes
 from uniperceiver.config import ImageSizeConfig, TaskKind

@@ -11,16 +11,19 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from uniperceiver.config import BackboneConfig
-from uniperceiver.convert.mask_dino_backbone import backbone_weights
+from uniperceiver.convert.key_rules import rename
+from uniperceiver.convert.mask_dino_backbone import backbone_key
 from uniperceiver.model.backbone import Backbone, build_backbone, feature_network
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def golden(name: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Recorded values of a file, and its parameters under official names."""
+    """Recorded values of a file, and its parameters under our names."""
     values = load_file(GOLDEN / f"maskdino_backbone_{name}.safetensors")
-    return values, {k.removeprefix("param/"): v for k, v in values.items() if k.startswith("param/")}
+    prefix = "param/backbone."
+    official = {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}
+    return values, rename(official, backbone_key)[0]
 
 
 def assert_reproduces(backbone: Backbone, values: dict[str, Tensor]) -> None:
@@ -31,8 +34,7 @@ def assert_reproduces(backbone: Backbone, values: dict[str, Tensor]) -> None:
 
 
 def test_resnet50_reproduces_mask_dino():
-    values, official = golden("resnet50_narrow")
-    weights = backbone_weights(official)
+    values, weights = golden("resnet50_narrow")
     # timm's stem is 64 wide whatever the rest is: the recorded 8 channels go into a stem whose others are zero
     backbone = Backbone(timm.create_model("resnet50", features_only=True, channels=(4, 8, 16, 32)))
     for name, parameter in backbone.state_dict().items():
@@ -46,7 +48,7 @@ def test_resnet50_reproduces_mask_dino():
 
 
 def test_swin_reproduces_mask_dino_where_every_padding_applies():
-    values, official = golden("swin_small")
+    values, weights = golden("swin_small")
     network = timm.create_model(
         "swin_tiny_patch4_window7_224",
         features_only=True,
@@ -58,7 +60,7 @@ def test_swin_reproduces_mask_dino_where_every_padding_applies():
         num_heads=(1, 2, 4, 8),
     )
     backbone = Backbone(network)
-    backbone.load_state_dict(backbone_weights(official), strict=True)
+    backbone.load_state_dict(weights, strict=True)
     assert_reproduces(backbone, values)
 
 

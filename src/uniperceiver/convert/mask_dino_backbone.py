@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
-from torch import Tensor
+from uniperceiver.convert.key_rules import Rule, our_key
 
-from uniperceiver.convert.key_rules import UnknownKeyError
-
-RESNET_RULES: tuple[tuple[str, str | None], ...] = (
+RESNET_RULES: tuple[Rule, ...] = (
     (r"stem\.conv1\.norm\.(\w+)", r"network.bn1.\1"),
     (r"stem\.conv1\.weight", r"network.conv1.weight"),
     (r"res2\.(\d+)\.(.+)", r"network.layer1.\1.\2"),
@@ -25,7 +22,7 @@ _RESNET_BLOCK: tuple[tuple[str, str], ...] = (
     (r"\.shortcut\.weight", r".downsample.0.weight"),
 )
 
-SWIN_RULES: tuple[tuple[str, str | None], ...] = (
+SWIN_RULES: tuple[Rule, ...] = (
     (r"patch_embed\.(.+)", r"network.patch_embed.\1"),
     (r"layers\.\d+\.blocks\.\d+\.attn\.relative_position_index", None),
     (r"layers\.(\d+)\.blocks\.(.+)", r"network.layers_\1.blocks.\2"),
@@ -43,21 +40,9 @@ def backbone_key(official: str) -> str | None:
     Raises:
         UnknownKeyError: neither a ResNet's nor a Swin's key.
     """
-    for pattern, target in RESNET_RULES + SWIN_RULES:
-        match = re.fullmatch(pattern, official)
-        if match is None:
-            continue
-        if target is None:
-            return None
-        name = match.expand(target)
-        for inside, replacement in _RESNET_BLOCK:
-            name = re.sub(inside, replacement, name)
-        return name
-    raise UnknownKeyError(f"backbone.{official} is not a key of a Mask DINO ResNet or Swin backbone")
-
-
-def backbone_weights(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The ``backbone.*`` entries of a Mask DINO state dict as a state dict of `Backbone`."""
-    prefix = "backbone."
-    named = ((backbone_key(k.removeprefix(prefix)), v) for k, v in official.items() if k.startswith(prefix))
-    return {name: tensor for name, tensor in named if name is not None}
+    name = our_key(official, RESNET_RULES + SWIN_RULES)
+    if name is None:
+        return None
+    for inside, replacement in _RESNET_BLOCK:
+        name = re.sub(inside, replacement, name)
+    return name
