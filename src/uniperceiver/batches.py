@@ -9,6 +9,14 @@ from typing import Self
 import torch
 from torch import Tensor
 
+SIZE_DIVISOR = 32
+"""Pictures are padded to multiples of this many pixels, the stride of the backbone's last map."""
+
+
+def padded_length(pixels: int) -> int:
+    """A height or width rounded up to a multiple of `SIZE_DIVISOR`."""
+    return -(-pixels // SIZE_DIVISOR) * SIZE_DIVISOR
+
 
 @dataclass(frozen=True)
 class ImageBatch:
@@ -20,20 +28,21 @@ class ImageBatch:
     """(B, H, W) bool, True where there is no picture."""
 
     @classmethod
-    def from_images(
-        cls, images: Sequence[Tensor], mean: Sequence[float], std: Sequence[float], size_divisor: int = 32
-    ) -> Self:
-        """Pad uint8 pictures (3, h, w) to the largest height and width, rounded up to a multiple of ``size_divisor``.
+    def from_images(cls, images: Sequence[Tensor], mean: Sequence[float], std: Sequence[float]) -> Self:
+        """Pad uint8 pictures (3, h, w) to the largest height and width, rounded up as `padded_length` does.
 
         Padding happens after normalisation (spec/mask_dino.md, section 3), so padded pixels are exactly zero.
+
+        Raises:
+            ValueError: no picture, or one that is not uint8 of three channels.
         """
         if not images:
             raise ValueError("an image batch needs at least one image, got none")
         for image in images:
             if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.uint8:
                 raise ValueError(f"expected uint8 images of shape (3, h, w), got {image.dtype} {tuple(image.shape)}")
-        height = -(-max(image.shape[1] for image in images) // size_divisor) * size_divisor
-        width = -(-max(image.shape[2] for image in images) // size_divisor) * size_divisor
+        height = padded_length(max(image.shape[1] for image in images))
+        width = padded_length(max(image.shape[2] for image in images))
         shift = torch.tensor(mean, device=images[0].device)[:, None, None] * 255
         scale = torch.tensor(std, device=images[0].device)[:, None, None] * 255
         pixels = torch.zeros(len(images), 3, height, width, device=images[0].device)

@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from uniperceiver.batches import ImageBatch
+from uniperceiver.batches import ImageBatch, padded_length
 from uniperceiver.config import ModelConfig
 from uniperceiver.model.backbone import STRIDES
 from uniperceiver.model.segments import TaskAttributes
@@ -57,7 +57,7 @@ class Cost:
     """What one picture costs, encoded by f_image and decoded by g."""
 
     image_size: tuple[int, int]
-    """(H, W) in pixels, rounded up to multiples of 32 as batches are."""
+    """(H, W) in pixels, rounded up as batches are."""
     tokens: int
     """M + O, tokens of the picture that reach g."""
     flops: int
@@ -104,7 +104,7 @@ def describe(config: ModelConfig, image_size: tuple[int, int]) -> ModelInfo:
 
     The model is built and run without numbers, so that the largest takes seconds and no memory.
     """
-    height, width = (-(-side // STRIDES[-1]) * STRIDES[-1] for side in image_size)
+    height, width = (padded_length(side) for side in image_size)
     with FakeTensorMode(), _AllZero():
         model = UniPerceiver(config).eval()
         counter = FlopCounterMode(display=False)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from uniperceiver.batches import padded_length
 from uniperceiver.data.datasets import Dataset
 from uniperceiver.data.datasets.webdataset import WebDataset
 from uniperceiver.data.records import Record, TextRecord
@@ -22,8 +23,6 @@ Collate = Callable[[Sequence[Any]], Batch]
 
 _ORDER, _RECORD, _BATCH = range(3)
 """What a seed is for: the order of an epoch, one record's transform, one batch's collation."""
-_SIZE_DIVISOR = 32
-"""Pictures are padded to multiples of this (`ImageBatch.from_images`)."""
 
 
 class RecordError(ValueError):
@@ -220,4 +219,4 @@ def _read(dataset: Dataset, index: int, transform: Transform) -> Record:
 def _padded_size(record: Record) -> tuple[int, ...]:
     if isinstance(record, TextRecord):
         return ()
-    return tuple(-(-length // _SIZE_DIVISOR) * _SIZE_DIVISOR for length in record.image.shape[1:])
+    return tuple(padded_length(side) for side in record.image.shape[1:])

@@ -8,11 +8,13 @@ H, W  height and width in pixels (h, w: of a feature map)
 L     tokens of a text, or of any token sequence
 M     global tokens of an image: M' attention pools and the flattened last map, Eq. (3)
 Q     object queries of the proposal network (the paper's N)
+P     denoising queries, which precede the Q in training
 O     proposals kept for the unified decoder
 D     width of the unified decoder g, where inputs and targets meet
 C     width of the proposal network
+Cm    width of its mask embeddings and mask features
+Ct    width of the language model in f_text
 Y     candidates: the size of the target set
-T     frames of a video
 E     experts of a Conditional MoE
 S     tokens of all levels of a feature pyramid, concatenated
 ====  ==========================================================================================

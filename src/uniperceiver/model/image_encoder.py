@@ -14,7 +14,7 @@ from uniperceiver.model.backbone import build_backbone
 from uniperceiver.model.global_tokens import GlobalTokens
 from uniperceiver.model.proposals.denoising import DenoisingQueries
 from uniperceiver.model.proposals.network import ProposalNetwork
-from uniperceiver.model.proposals.outputs import ProposalOutput
+from uniperceiver.model.proposals.outputs import ProposalOutput, take
 from uniperceiver.model.proposals.pyramid import resize_padding
 from uniperceiver.model.region_tokens import RegionTokens, best_proposals
 from uniperceiver.model.segments import Segment
@@ -122,7 +122,7 @@ class ImageEncoder(nn.Module):
         if perception.output is not None and perception.fused is not None and perception.objectness is not None:
             kept = _keep(perception.output, perception.objectness, self.kept, must_keep)
             assert self.region_tokens is not None
-            tokens.append(self.region_tokens.projection(_gather(perception.fused, kept.index)))
+            tokens.append(self.region_tokens.projection(take(perception.fused, kept.index)))
             is_padding.append(torch.zeros_like(kept.index, dtype=torch.bool))
         return ImageFeatures(Segment(torch.cat(tokens, dim=1), torch.cat(is_padding, dim=1), "image"), kept)
 
@@ -131,16 +131,11 @@ def _keep(output: ProposalOutput, objectness: Tensor, kept: int, must_keep: Tens
     index = best_proposals(objectness, kept, must_keep)
     return KeptProposals(
         index=index,
-        boxes=_gather(output.final.boxes, index),
-        mask_embeddings=_gather(output.final.mask_embeddings, index),
+        boxes=take(output.final.boxes, index),
+        mask_embeddings=take(output.final.mask_embeddings, index),
         objectness=objectness.gather(1, index),
         mask_features=output.mask_features,
     )
-
-
-def _gather(rows: Tensor, index: Tensor) -> Tensor:
-    """Rows (B, Q, n) at an index (B, O) -> (B, O, n)."""
-    return rows.gather(1, index[..., None].expand(-1, -1, rows.shape[-1]))
 
 
 def _at_size_of(features: Tensor, is_padding: Tensor | None) -> Tensor | None:

@@ -9,10 +9,8 @@ from pathlib import Path
 from uniperceiver.config import FoldConfig, ImageFolderConfig
 from uniperceiver.data.datasets.annotation_files import DatasetError, is_in_fold
 from uniperceiver.data.datasets.json_rows import JsonRows
-from uniperceiver.data.images import read_image
+from uniperceiver.data.images import PICTURE_SUFFIXES, read_image
 from uniperceiver.data.records import LabelledImage
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
 class ImageFolder:
@@ -41,13 +39,15 @@ class ImageFolder:
         self.names = tuple(named.values())
         self._rows = JsonRows(self._index(list(named), config.fold))
         if not len(self._rows):
-            raise DatasetError(f"no picture in the class folders of {self.root} (of {', '.join(sorted(SUFFIXES))})")
+            raise DatasetError(
+                f"no picture in the class folders of {self.root} (of {', '.join(sorted(PICTURE_SUFFIXES))})"
+            )
 
     def _index(self, folders: list[str], fold: FoldConfig | None) -> Iterator[tuple[str, int]]:
         number = 0
         for label, folder in enumerate(folders):
             for path in sorted((self.root / folder).rglob("*")):
-                if path.suffix.lower() not in SUFFIXES:
+                if path.suffix.lower() not in PICTURE_SUFFIXES:
                     continue
                 if is_in_fold(number, fold):
                     yield str(path.relative_to(self.root)), label

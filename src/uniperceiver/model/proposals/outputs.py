@@ -46,6 +46,11 @@ class ProposalOutput:
         return self.stages[-1]
 
 
+def take(rows: Tensor, index: Tensor) -> Tensor:
+    """Rows (B, Q, n) at an int64 index (B, O) into the Q: (B, O, n)."""
+    return rows.gather(1, index[..., None].expand(-1, -1, rows.shape[2]))
+
+
 def mask_logits(mask_embeddings: Tensor, mask_features: Tensor) -> Tensor:
     """Masks of Eq. (8) at stride 4: (B, Q, Cm) and (B, Cm, h, w) -> (B, Q, h, w) logits."""
     return torch.einsum("bqc,bchw->bqhw", mask_embeddings, mask_features)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from uniperceiver.config import ProposalConfig
 from uniperceiver.model.proposals.heads import PredictionHeads
-from uniperceiver.model.proposals.outputs import Stage
+from uniperceiver.model.proposals.outputs import Stage, take
 from uniperceiver.model.proposals.pyramid import Pyramid
 
 _COARSEST_SIZE = 0.05
@@ -49,8 +49,8 @@ class QuerySelection(nn.Module):
         features = self.norm(self.project(memory.tokens.masked_fill(~is_valid[..., None], 0)))
         scores = heads.objectness(features).amax(dim=-1)
         index = scores.topk(min(self.queries, scores.shape[1]), dim=1).indices
-        chosen = _take(features, index)
-        boxes_unsigmoid = heads.box(chosen) + _take(grid, index)
+        chosen = take(features, index)
+        boxes_unsigmoid = heads.box(chosen) + take(grid, index)
         return SelectedTokens(chosen, boxes_unsigmoid, heads.stage(chosen, boxes_unsigmoid.sigmoid()), index)
 
     def content(self, selected: SelectedTokens) -> Tensor:
@@ -78,8 +78,3 @@ def grid_boxes_unsigmoid(memory: Pyramid) -> tuple[Tensor, Tensor]:
         is_valid = is_valid & ~memory.is_padding
     unsigmoid = torch.log(boxes / (1 - boxes)).masked_fill(~is_valid[..., None], float("inf"))
     return unsigmoid, is_valid
-
-
-def _take(tokens: Tensor, index: Tensor) -> Tensor:
-    """Rows (B, Q, n) of tokens (B, S, n) at an index (B, Q)."""
-    return tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[2]))
