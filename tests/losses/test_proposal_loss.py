@@ -141,7 +141,7 @@ def test_images_without_objects(counts: tuple[int, ...], make_targets, make_stag
     assert all(tensor.grad is not None and tensor.grad.isfinite().all() for tensor in leaves(output))
     if not any(counts):
         assert denoising is None
-        assert loss.objects == 1
+        assert loss.normaliser == 1
         assert all(loss.weighted[name] == 0 for name in ("box", "giou", "mask", "dice"))
         assert loss.weighted["objectness"] > 0
 
@@ -241,4 +241,4 @@ def test_what_does_not_belong_together_is_refused(make_targets, make_stage) -> N
 
 def test_the_result_says_how_many_objects(make_targets, make_stage) -> None:
     loss: ProposalLoss = proposal_loss(make_output(make_stage, None), make_targets(2, 0, 3), None, CONFIG)
-    assert loss.objects == 5
+    assert loss.normaliser == 5

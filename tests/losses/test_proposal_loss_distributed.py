@@ -52,7 +52,7 @@ def main(rank: int, folder: Path) -> None:
     """Compute and save the loss of one image as one process of two."""
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
     loss = loss_of(torch.load(folder / "tensors.pt", weights_only=True), slice(rank, rank + 1))
-    torch.save({"objects": loss.objects, **loss.weighted}, folder / f"{rank}.pt")
+    torch.save({"objects": loss.normaliser, **loss.weighted}, folder / f"{rank}.pt")
     torch.distributed.destroy_process_group()
 
 

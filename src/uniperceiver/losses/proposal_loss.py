@@ -48,8 +48,8 @@ class ProposalLoss:
     """``objectness``, ``box``, ``giou``, ``mask`` and ``dice``, each weighted and summed over all stages."""
     matches: Matches
     """The assignment of the final stage."""
-    objects: Tensor
-    """() float, the normaliser: objects per process, averaged over the processes, at least 1."""
+    normaliser: Tensor
+    """() float: objects per process, averaged over the processes, at least 1."""
     stages: tuple[StageLosses, ...]
     """One per `ProposalOutput.stages`."""
     encoder_stage: StageLosses
@@ -90,20 +90,20 @@ def proposal_loss(
     if draw is None:
         draw = uniform_points(features.device)
     with torch.autocast(features.device.type, enabled=False):
-        number = mean_over_ranks(features.new_tensor(float(sum(objects.counts)))).clamp(min=1)
+        normaliser = mean_over_ranks(features.new_tensor(float(sum(objects.counts)))).clamp(min=1)
         losses: list[StageLosses] = []
         for stage in map(_in_float32, (output.encoder_stage, *output.stages)):
             matches = match(stage, features, objects, draw(len(targets), config.points), config)
-            losses.append(stage_losses(stage, features, objects, matches, number, config, draw))
+            losses.append(stage_losses(stage, features, objects, matches, normaliser, config, draw))
         repaired: list[StageLosses] = []
         if denoising is not None:
-            origins, copies = denoising_matches(denoising), number * denoising.groups
+            origins, copies = denoising_matches(denoising), normaliser * denoising.groups
             for stage in map(_in_float32, output.denoising_stages):
                 repaired.append(stage_losses(stage, features, objects, origins, copies, config, draw))
     return ProposalLoss(
         weighted=_weighted_sums([*losses, *repaired], config),
         matches=matches,
-        objects=number,
+        normaliser=normaliser,
         stages=tuple(losses[1:]),
         encoder_stage=losses[0],
         denoising_stages=tuple(repaired),
@@ -115,11 +115,11 @@ def stage_losses(
     mask_features: Tensor,
     objects: ObjectBatch,
     matches: Matches,
-    number: Tensor,
+    normaliser: Tensor,
     config: ProposalLossConfig,
     draw: DrawPoints,
 ) -> StageLosses:
-    """The five losses of one stage under given matches, divided by ``number``.
+    """The five losses of one stage under given matches, divided by ``normaliser``.
 
     All queries take part in the objectness, the matched ones in the rest. ``draw`` is called for (pairs, candidates),
     then for (pairs, fresh points).
@@ -131,26 +131,26 @@ def stage_losses(
     logits = sample_maps(masks[:, None], points)[:, 0]
     target_masks = sample_masks(objects.masks, rows, points)
     return StageLosses(
-        objectness=objectness_loss(stage.logits, matches, objects.labels[rows], number),
-        box=F.l1_loss(boxes, target_boxes, reduction="sum") / number,
-        giou=(1 - giou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(target_boxes))).sum() / number,
-        mask=mask_cross_entropy(logits, target_masks).sum() / number,
-        dice=dice_loss(logits, target_masks).sum() / number,
+        objectness=objectness_loss(stage.logits, matches, objects.labels[rows], normaliser),
+        box=F.l1_loss(boxes, target_boxes, reduction="sum") / normaliser,
+        giou=(1 - giou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(target_boxes))).sum() / normaliser,
+        mask=mask_cross_entropy(logits, target_masks).sum() / normaliser,
+        dice=dice_loss(logits, target_masks).sum() / normaliser,
     )
 
 
-def objectness_loss(logits: Tensor, matches: Matches, labels: Tensor, number: Tensor) -> Tensor:
-    """Focal loss of all queries: positive for the label where matched, background elsewhere; the sum over ``number``.
+def objectness_loss(logits: Tensor, matches: Matches, labels: Tensor, normaliser: Tensor) -> Tensor:
+    """Focal loss of all queries, positive for the label where matched, else background: sum over ``normaliser``.
 
     Args:
         logits: (B, Q, K).
         matches: n pairs.
         labels: (n,) below K, of the pairs; zeros for objectness, K = 1.
-        number: (), the normaliser, usually `ProposalLoss.objects`.
+        normaliser: (), usually `ProposalLoss.normaliser`.
     """
     targets = torch.zeros_like(logits)
     targets[matches.image, matches.query, labels] = 1
-    return focal_loss(logits, targets).sum() / number
+    return focal_loss(logits, targets).sum() / normaliser
 
 
 def focal_loss(logits: Tensor, targets: Tensor) -> Tensor:

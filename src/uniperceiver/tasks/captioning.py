@@ -31,9 +31,6 @@ class CaptioningBatch:
     """(B, 2L): the words and the end, then a slot for each."""
     targets: Tensor
     """(B, L) int64, the candidate each slot should find; -1 where padded or where the word is no candidate."""
-    image_ids: tuple[str, ...]
-    references: tuple[tuple[str, ...], ...]
-    """All captions of each picture."""
 
     def to(self, device: torch.device | str) -> Self:
         """The batch on another device."""
@@ -81,8 +78,6 @@ class CaptioningTask:
             images=ImageBatch.from_images([r.image for r in records], backbone.image_mean, backbone.image_std),
             text=text,
             targets=targets,
-            image_ids=tuple(r.image_id for r in records),
-            references=tuple(r.captions for r in records),
         )
 
     def loss(self, model: UniPerceiver, batch: CaptioningBatch) -> dict[str, Tensor]:

@@ -29,7 +29,6 @@ class ClassificationBatch:
     images: ImageBatch
     labels: Tensor
     """(B,) int64, index into the candidate names."""
-    image_ids: tuple[str, ...]
 
     def to(self, device: torch.device | str) -> Self:
         """The batch on another device."""
@@ -56,7 +55,6 @@ class ClassificationTask:
         return ClassificationBatch(
             images=ImageBatch.from_images([r.image for r in records], backbone.image_mean, backbone.image_std),
             labels=torch.tensor([r.label for r in records]),
-            image_ids=tuple(r.image_id for r in records),
         )
 
     def loss(self, model: UniPerceiver, batch: ClassificationBatch) -> dict[str, Tensor]:

@@ -43,7 +43,6 @@ class DetectionBatch:
     """(H, W) of each picture without its padding."""
     original_sizes: tuple[tuple[int, int], ...]
     """(H, W) of each picture as stored, in whose pixels predictions are given."""
-    image_ids: tuple[str, ...]
 
     def to(self, device: torch.device | str) -> Self:
         """The batch on another device."""
@@ -79,7 +78,6 @@ class DetectionTask:
             targets=tuple(_targets(record, canvas) for record in records),
             sizes=tuple((r.image.shape[1], r.image.shape[2]) for r in records),
             original_sizes=tuple(r.original_size for r in records),
-            image_ids=tuple(r.image_id for r in records),
         )
 
     def loss(self, model: UniPerceiver, batch: DetectionBatch) -> dict[str, Tensor]:
@@ -100,7 +98,7 @@ class DetectionTask:
         must_keep[matches.image, matches.query] = True
         features = model.f_image.represent(perception, must_keep)
         logits = perception.objectness[..., None].float()
-        fused = objectness_loss(logits, matches, torch.zeros_like(matches.query), supervised.objects)
+        fused = objectness_loss(logits, matches, torch.zeros_like(matches.query), supervised.normaliser)
         return {
             **supervised.weighted,
             "fused_objectness": self.setting.proposal_loss.objectness * fused,

@@ -36,9 +36,8 @@ class RetrievalBatch:
     """(B,) int64, equal for the same picture."""
     text_keys: Tensor
     """(B,) int64, equal where the drawn captions say the same."""
-    captions: tuple[int, ...]
-    """(B,) number of captions of each picture."""
-    image_ids: tuple[str, ...]
+    counts: tuple[int, ...]
+    """Number of captions of each of the B pictures."""
 
     def to(self, device: torch.device | str) -> Self:
         """The batch on another device."""
@@ -87,8 +86,7 @@ class RetrievalTask:
             drawn=torch.tensor(drawn),
             image_keys=torch.tensor([_key(r.image_id) for r in records]),
             text_keys=torch.tensor([_key(str(ids[row])) for row in drawn]),
-            captions=counts,
-            image_ids=tuple(r.image_id for r in records),
+            counts=counts,
         )
 
     def loss(self, model: UniPerceiver, batch: RetrievalBatch) -> dict[str, Tensor]:
@@ -115,7 +113,7 @@ class RetrievalTask:
     def predict(self, model: UniPerceiver, batch: RetrievalBatch) -> list[Embeddings]:
         """Unit vectors of every picture and of all its captions."""
         images = F.normalize(self._images(model, batch).float(), dim=-1).cpu().numpy()
-        texts = F.normalize(self._texts(model, batch.text).float(), dim=-1).cpu().split(batch.captions)
+        texts = F.normalize(self._texts(model, batch.text).float(), dim=-1).cpu().split(batch.counts)
         return [Embeddings(image, own.numpy()) for image, own in zip(images, texts, strict=True)]
 
     def _images(self, model: UniPerceiver, batch: RetrievalBatch) -> Tensor:

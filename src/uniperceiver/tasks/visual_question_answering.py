@@ -36,9 +36,6 @@ class QuestionBatch:
     """(P,) int64 in [0, B), the question that it answers."""
     weights: Tensor
     """(P,) float, the share of people who answered so, of those who gave a candidate: one in sum per question."""
-    image_ids: tuple[str, ...]
-    references: tuple[tuple[str, ...], ...]
-    """All answers to each question, as given."""
 
     def to(self, device: torch.device | str) -> Self:
         """The batch on another device."""
@@ -84,8 +81,6 @@ class VisualQuestionAnsweringTask:
             answers=torch.tensor([place for place, _, _ in pairs], dtype=torch.int64),
             questions=torch.tensor([question for _, question, _ in pairs], dtype=torch.int64),
             weights=torch.tensor([weight for _, _, weight in pairs], dtype=torch.float32),
-            image_ids=tuple(r.image_id for r in records),
-            references=tuple(r.answers for r in records),
         )
 
     def _weighted(self, question: int, answers: Sequence[str]) -> list[tuple[int, int, float]]:
