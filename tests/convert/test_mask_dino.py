@@ -11,7 +11,7 @@ from torch import Tensor
 
 from uniperceiver.config import BackboneConfig, DenoisingConfig, ImageEncoderConfig, ProposalConfig
 from uniperceiver.convert.key_rules import KeyMismatchError, our_key
-from uniperceiver.convert.mask_dino import convert_mask_dino, proposal_rules
+from uniperceiver.convert.mask_dino import convert_mask_dino, load_mask_dino_head, proposal_rules
 from uniperceiver.model.image_encoder import ImageEncoder
 from uniperceiver.model.proposals.network import ProposalNetwork
 from uniperceiver.model.proposals.pyramid import Pyramid
@@ -151,6 +151,35 @@ def converted(network: ProposalNetwork, levels: int, config: ImageEncoderConfig)
 
 def maps(side: int) -> list[Tensor]:
     return [torch.randn(1, c, side // s, side // s) for c, s in zip(RESNET_CHANNELS, (4, 8, 16, 32), strict=True)]
+
+
+@pytest.mark.parametrize(("levels", "finest_stride"), [(4, 8), (5, 4)])
+def test_a_head_is_loaded_whole_or_by_halves(levels: int, finest_stride: int) -> None:
+    config = encoder_config(**NARROW, finest_stride=finest_stride)
+    network = narrow_network(config)
+    prefix = "sem_seg_head."
+    release = {k.removeprefix(prefix): v for k, v in narrow_release(network, levels).items() if k.startswith(prefix)}
+    whole, halves = narrow_network(config), narrow_network(config)
+    assert load_mask_dino_head(whole, release).is_complete
+    before = halves.state_dict()["encoder.level_codes"].clone()
+    for part in ("predictor", "pixel_decoder"):
+        assert torch.equal(halves.encoder.level_codes, before)
+        half = {k.removeprefix(f"{part}."): v for k, v in release.items() if k.startswith(f"{part}.")}
+        load_mask_dino_head(halves, half, part=f"sem_seg_head.{part}")  # type: ignore[arg-type]
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(whole.state_dict()[name], tensor)
+        assert torch.equal(halves.state_dict()[name], tensor)
+
+
+def test_a_half_must_be_complete_and_nothing_else() -> None:
+    network = narrow_network(encoder_config(**NARROW))
+    before = network.heads.objectness.bias.clone()
+    tensors = {"class_embed.bias": torch.zeros(80), "mask_features.weight": torch.zeros(8, 32, 1, 1)}
+    with pytest.raises(KeyMismatchError, match=r"surplus.*sem_seg_head\.predictor\.mask_features\.weight") as error:
+        load_mask_dino_head(network, tensors, part="sem_seg_head.predictor")
+    assert "heads.objectness.weight" in error.value.report.missing
+    assert not any(key.startswith("encoder.") for key in error.value.report.missing)
+    assert torch.equal(network.heads.objectness.bias, before)
 
 
 @torch.no_grad()

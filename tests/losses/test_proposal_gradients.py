@@ -8,7 +8,7 @@ from torch import Tensor
 
 from uniperceiver.config import DenoisingConfig, ProposalConfig
 from uniperceiver.convert.key_rules import our_key
-from uniperceiver.convert.mask_dino import proposal_rules
+from uniperceiver.convert.mask_dino import load_mask_dino_head, proposal_rules
 from uniperceiver.losses.proposal_loss import proposal_loss
 from uniperceiver.model.proposals.denoising import NoiseDraws, noised_queries
 from uniperceiver.model.proposals.network import ProposalNetwork
@@ -41,10 +41,8 @@ def network(recorded_training) -> ProposalNetwork:
     """Mask DINO's decoder with the recorded weights; the encoder takes no part."""
     network = ProposalNetwork(CONFIG, channels=(16, 32, 48, 64))
     prefix = "param/"
-    weights = {ours(k.removeprefix(prefix)): v for k, v in recorded_training.values.items() if k.startswith(prefix)}
-    missing, unexpected = network.load_state_dict(weights, strict=False)
-    assert not unexpected
-    assert all(key.startswith(("encoder.", "mask_features.")) for key in missing)
+    weights = {k.removeprefix(prefix): v for k, v in recorded_training.values.items() if k.startswith(prefix)}
+    load_mask_dino_head(network, weights, part="sem_seg_head.predictor")
     return network
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -80,6 +81,42 @@ def proposal_rules(levels: int) -> tuple[Rule, ...]:
         (r"criterion\.empty_weight", None),
     )
     return (*encoder, *decoder, *heads)
+
+
+Part = Literal["sem_seg_head", "sem_seg_head.pixel_decoder", "sem_seg_head.predictor"]
+"""A module of a release: the whole head, or one of its halves."""
+
+
+def load_mask_dino_head(
+    network: ProposalNetwork, tensors: Mapping[str, Tensor], part: Part = "sem_seg_head"
+) -> KeyReport:
+    """Set a proposal network, or one half of it, to the weights of a Mask DINO head of the same shape.
+
+    The pixel decoder is ``network.encoder`` and ``network.mask_features``, the predictor all the rest. Aliases may be
+    given or not. The network is changed only if all fits.
+
+    Args:
+        network: of the head's shape; Mask DINO has no learned queries and ``mask_fusion: identity``.
+        tensors: by their official names relative to ``part``, e.g. ``enc_output.weight`` for the predictor.
+        part: the module that the names are relative to.
+
+    Raises:
+        KeyMismatchError: names or shapes that do not fit.
+    """
+    rules = proposal_rules(len(network.encoder.level_codes))
+    absolute = {f"{part}.{key}": tensor for key, tensor in tensors.items()}
+    weights, report = rename(absolute, partial(our_key, rules=rules))
+    expected = {key: tensor for key, tensor in network.state_dict().items() if _part_of(key).startswith(part)}
+    report = check(weights, expected, report, f"the Mask DINO {part}")
+    # strict would ask for the other half too; this half has been checked name by name
+    network.load_state_dict(weights, strict=False)
+    return report
+
+
+def _part_of(key: str) -> Part:
+    """The half of a release's head that a parameter of `ProposalNetwork` belongs to."""
+    is_pixel_decoder = key.startswith(("encoder.", "mask_features."))
+    return "sem_seg_head.pixel_decoder" if is_pixel_decoder else "sem_seg_head.predictor"
 
 
 _LEVELS = "sem_seg_head.pixel_decoder.transformer.level_embed"

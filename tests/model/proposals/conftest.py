@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from uniperceiver.config import DenoisingConfig, ProposalConfig
-from uniperceiver.convert.key_rules import check, our_key, rename
-from uniperceiver.convert.mask_dino import proposal_rules
+from uniperceiver.convert.mask_dino import load_mask_dino_head
 from uniperceiver.model.proposals.network import ProposalNetwork
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -73,15 +71,13 @@ def recorded_network(pixel_decoder: Recorded, training: Recorded, decoder_k1: Re
     def make(classes: int, box_initialisation: str = "predicted") -> ProposalNetwork:
         decoder = training if classes == 5 else decoder_k1
         official = {
-            f"sem_seg_head.{part}.{key.removeprefix('param/')}": tensor
+            f"{part}.{key.removeprefix('param/')}": tensor
             for part, values in (("pixel_decoder", pixel_decoder), ("predictor", decoder))
             for key, tensor in values.items()
             if key.startswith("param/")
         }
         network = ProposalNetwork(recorded_config(classes, box_initialisation), CHANNELS)
-        weights, report = rename(official, partial(our_key, rules=proposal_rules(levels=4)))
-        check(weights, network.state_dict(), report, "the recorded network")
-        network.load_state_dict(weights)
+        load_mask_dino_head(network, official)
         return network
 
     return make
