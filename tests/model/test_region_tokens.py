@@ -68,6 +68,14 @@ def test_objectness_starts_near_one_percent():
     torch.testing.assert_close(regions.objectness_head.bias.sigmoid(), torch.tensor([0.01]))
 
 
+def test_objectness_is_not_rounded_under_autocast():
+    regions = RegionTokens(32, 24)
+    fused = torch.randn(1, 200, 32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = regions.objectness(fused)
+    assert torch.equal(cast, regions.objectness(fused))
+
+
 def test_top_proposals_come_best_first():
     index = best_proposals(torch.tensor([[0.1, 3.0, -2.0, 1.0], [5.0, 4.0, 3.0, 6.0]]), 3)
     assert index.tolist() == [[1, 3, 0], [3, 0, 1]]

@@ -61,8 +61,12 @@ class RegionTokens(nn.Module):
         return semantics + self.box_projection(encoded) + self.mask_projection(masks)
 
     def objectness(self, fused: Tensor) -> Tensor:
-        """Objectness logits (B, Q) of fused representations (B, Q, C)."""
-        return self.objectness_head(self.objectness_norm(fused)).squeeze(-1)
+        """Objectness logits (B, Q) of fused representations (B, Q, C).
+
+        Without autocast: near the start's -4.6 bfloat16 knows 32 steps per unit, so rounding would choose the top O.
+        """
+        with torch.autocast(fused.device.type, enabled=False):
+            return self.objectness_head(self.objectness_norm(fused.to(self.objectness_head.weight.dtype))).squeeze(-1)
 
 
 @torch.no_grad()
