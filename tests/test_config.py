@@ -13,6 +13,7 @@ from uniperceiver.config import (
     MoEConfig,
     OptimizerConfig,
     ProposalConfig,
+    ProposalLossConfig,
     TrainConfig,
     UnifiedDecoderConfig,
     from_data,
@@ -82,6 +83,8 @@ def test_values_that_do_not_fit_together_are_refused() -> None:
         UnifiedDecoderConfig(width=100, heads=12)
     with pytest.raises(ValueError, match="divisible"):
         ProposalConfig(width=60)
+    with pytest.raises(ValueError, match="oversample"):  # fewer candidates than points to choose from them
+        ProposalLossConfig(oversample=0.5)
     with pytest.raises(ValueError, match="mt_adamw normalises"):
         OptimizerConfig(clip_norm=1.0)
     with pytest.raises(ConfigError, match="streams is empty"):

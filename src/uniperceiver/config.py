@@ -354,7 +354,7 @@ class ProposalLossConfig:
     dice: float = 5.0
     points: Positive = 112 * 112
     """Points at which masks are compared (App. B)."""
-    oversample: float = 3.0
+    oversample: Annotated[float, Field(ge=1)] = 3.0
     """Candidates drawn per kept point when uncertain points are chosen."""
     importance: Fraction = 0.75
     """Share of the points chosen for uncertainty."""
