@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -105,12 +107,24 @@ def test_every_parameter_learns(tiny_network: ProposalNetwork, tiny_config: Prop
     assert silent == []
 
 
-def test_denoising_does_not_change_the_predictions(tiny_network, tiny_config, make_features) -> None:
+@pytest.mark.parametrize("kind", ["contrastive", "mask_dino"])
+@pytest.mark.parametrize("box_initialisation", ["predicted", "mask2box", "bitmask"])
+def test_denoising_does_not_change_the_predictions(tiny_config, make_features, box_initialisation, kind) -> None:
+    config = replace(
+        tiny_config, box_initialisation=box_initialisation, denoising=replace(tiny_config.denoising, kind=kind)
+    )
+    torch.manual_seed(0)
+    tiny_network = ProposalNetwork(config, (4, 6, 8, 10))
     features = make_features(2, 64, 64)
-    denoising = make_denoising_queries(some_objects(2, 1), tiny_config.denoising, tiny_config.queries)
+    denoising = make_denoising_queries(some_objects(2, 1), config.denoising, config.queries)
+    assert denoising is not None
     with torch.no_grad():
         plain, noised = tiny_network(features), tiny_network(features, None, denoising)
     assert plain.denoising_stages == ()
+    torch.testing.assert_close(noised.denoising_stages[0].boxes, denoising.boxes_unsigmoid.sigmoid())
+    torch.testing.assert_close(noised.stages[0].boxes, plain.stages[0].boxes)
+    is_from_masks = not torch.allclose(plain.stages[0].boxes, plain.encoder_stage.boxes)
+    assert is_from_masks == (box_initialisation != "predicted")
     torch.testing.assert_close(noised.semantics, plain.semantics, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(noised.final.boxes, plain.final.boxes, rtol=1e-4, atol=1e-5)
 
