@@ -43,13 +43,13 @@ def test_what_is_saved_is_loaded(checkpoint: Checkpoint, tmp_path: Path) -> None
 
 def test_training_state_comes_back(checkpoint: Checkpoint, tmp_path: Path) -> None:
     optimizer = torch.optim.AdamW(checkpoint.model.parameters())
-    state = TrainingState(5, 1.5, optimizer.state_dict(), torch.get_rng_state())
+    state = TrainingState(5, 1.5, optimizer.state_dict(), torch.get_rng_state()[None])
     with_state = Checkpoint(checkpoint.model, checkpoint.tokenizer, state=state)
     save_checkpoint(with_state, tmp_path / "model")
     loaded = load_checkpoint(tmp_path / "model").state
     assert loaded is not None
     assert (loaded.step, loaded.seconds) == (5, 1.5)
-    assert torch.equal(loaded.random_state, state.random_state)
+    assert torch.equal(loaded.random_states, state.random_states)
 
 
 def test_an_interrupted_write_leaves_the_old_checkpoint(

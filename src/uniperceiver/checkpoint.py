@@ -48,8 +48,8 @@ class TrainingState:
     seconds: float
     """Time spent on them."""
     optimizer: Mapping[str, Any]
-    random_state: torch.Tensor
-    """torch's CPU random state."""
+    random_states: torch.Tensor
+    """(processes, n) uint8, torch's CPU random state of each process."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
             "step": state.step,
             "seconds": state.seconds,
             "optimizer": dict(state.optimizer),
-            "random_state": state.random_state,
+            "random_states": state.random_states,
         }
         torch.save(content, fresh / "state.pt")
     for file in fresh.iterdir():
@@ -146,7 +146,7 @@ def _load_state(path: Path) -> TrainingState | None:
     if not path.is_file():
         return None
     content = torch.load(path, map_location="cpu", weights_only=True)
-    return TrainingState(content["step"], content["seconds"], content["optimizer"], content["random_state"])
+    return TrainingState(content["step"], content["seconds"], content["optimizer"], content["random_states"])
 
 
 def _stored_task(data: Any, folder: Path) -> StoredTask:

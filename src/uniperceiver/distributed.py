@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as dist_functional
 from torch import Tensor
+
+
+@contextmanager
+def joined_processes(device: torch.device) -> Iterator[None]:
+    """Within it the processes that ``torchrun`` started work together; without torchrun it does nothing.
+
+    They talk through NCCL when ``device`` is a GPU, through gloo otherwise.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ or dist.is_initialized():
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+        dist.barrier()  # nobody leaves while another still writes the checkpoint
+    finally:
+        dist.destroy_process_group()
+
+
+def own_device(device: torch.device | str) -> torch.device:
+    """The device of this process: of several GPUs of a machine, each of its processes takes another."""
+    device = torch.device(device)
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return device
 
 
 def world_size() -> int:
@@ -27,6 +56,15 @@ def mean_over_ranks(value: Tensor) -> Tensor:
     return total / world_size()
 
 
+def mean_over_all(values: Tensor) -> Tensor:
+    """This process's part of the mean of all values (n,) of all processes, which may hold different numbers of them.
+
+    The parts average to that mean, and so do their gradients when data parallelism averages them. No value: zero,
+    still connected.
+    """
+    return values.sum() / mean_over_ranks(values.new_tensor(float(len(values)))).clamp(min=1)
+
+
 def gather_with_gradient(rows: Tensor) -> Tensor:
     """Rows (n, …) of every process, concatenated in rank order; gradients flow back to the process a row came from.
 
@@ -40,8 +78,26 @@ def gather_with_gradient(rows: Tensor) -> Tensor:
     longest = max(int(c) for c in counts)
     # all_gather wants equal shapes: pad with rows that are cut off again.
     padded = torch.cat([rows, rows.new_zeros(longest - rows.shape[0], *rows.shape[1:])])
-    gathered = dist_functional.all_gather(padded)
+    gathered: Tensor = _AllGather.apply(padded)
     return torch.cat([part[: int(c)] for part, c in zip(gathered, counts, strict=True)])
+
+
+class _AllGather(torch.autograd.Function):
+    """(n, …) of every process as (processes, n, …); backwards, the gradients of all processes are added."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        """Collect the rows of all processes."""
+        parts = [torch.empty_like(rows) for _ in range(world_size())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.stack(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """What every process wants of this process's rows."""
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total[rank()]
 
 
 def gather(rows: Tensor) -> Tensor:

@@ -86,7 +86,7 @@ def test_an_existing_training_is_never_overwritten(config: TrainConfig, tmp_path
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change(config: TrainConfig, tmp_path: Path) -> None:
     training = Training(config, tmp_path / "run", initial(config), "cpu")
-    model = training.loss.model
+    model = training.model
     with torch.no_grad():
         model.g.proj.bias.fill_(float("nan"))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from uniperceiver.batches import ImageBatch, TextBatch
 from uniperceiver.data.records import CaptionedImage
+from uniperceiver.distributed import mean_over_all
 from uniperceiver.likelihood import log_likelihood, negative_log_likelihood
 from uniperceiver.model.layers.attention import KeyValues
 from uniperceiver.model.segments import TaskAttributes
@@ -88,7 +89,8 @@ class CaptioningTask:
         slots = decoded.segments[1][:, batch.targets.shape[1] :]
         drawn = self.candidates.draw(batch.targets[is_target], self.setting.config.sampled_candidates)
         words = self.candidates.encode(model, self.attributes, drawn.index)
-        return {"words": negative_log_likelihood(slots[is_target], words, model.temperature(), drawn.targets).mean()}
+        losses = negative_log_likelihood(slots[is_target], words, model.temperature(), drawn.targets)
+        return {"words": mean_over_all(losses)}
 
     @torch.no_grad()
     def predict(self, model: UniPerceiver, batch: CaptioningBatch) -> list[Caption]:

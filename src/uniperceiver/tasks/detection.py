@@ -12,7 +12,7 @@ from torch import Tensor
 from uniperceiver.batches import ImageBatch, ObjectTargets
 from uniperceiver.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
 from uniperceiver.data.records import AnnotatedImage
-from uniperceiver.distributed import mean_over_ranks
+from uniperceiver.distributed import mean_over_all
 from uniperceiver.likelihood import log_likelihood, negative_log_likelihood
 from uniperceiver.losses.matching import Matches
 from uniperceiver.losses.proposal_loss import objectness_loss, proposal_loss
@@ -119,7 +119,7 @@ class DetectionTask:
         drawn = self.candidates.draw(labels, self.setting.config.sampled_candidates)
         names = self.candidates.encode(model, self.attributes, drawn.index)
         losses = negative_log_likelihood(regions, names, model.temperature(), drawn.targets)
-        return losses.sum() / mean_over_ranks(losses.new_tensor(float(len(losses)))).clamp(min=1)
+        return mean_over_all(losses)
 
     @torch.no_grad()
     def predict(self, model: UniPerceiver, batch: DetectionBatch) -> list[Detection]:

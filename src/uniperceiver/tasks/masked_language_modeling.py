@@ -12,6 +12,7 @@ from torch import Tensor
 
 from uniperceiver.batches import TextBatch
 from uniperceiver.data.records import CaptionedImage, TextRecord
+from uniperceiver.distributed import mean_over_all
 from uniperceiver.likelihood import log_likelihood, negative_log_likelihood
 from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
@@ -118,7 +119,7 @@ class MaskedLanguageModelingTask:
         words = self.candidates.encode(model, self.attributes, drawn.index)
         x = self._represent(model, batch)[is_target]
         losses = negative_log_likelihood(x, words, model.temperature(), drawn.targets)
-        return {"words": losses.sum() / max(len(losses), 1)}
+        return {"words": mean_over_all(losses)}
 
     @torch.no_grad()
     def predict(self, model: UniPerceiver, batch: MaskedTextBatch) -> list[list[FilledMask]]:

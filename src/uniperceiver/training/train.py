@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from uniperceiver.checkpoint import (
     Checkpoint,
@@ -25,7 +26,7 @@ from uniperceiver.data.datasets import open_dataset
 from uniperceiver.data.loading import Batches, endless
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.data.transforms import train_transform
-from uniperceiver.distributed import rank, world_size
+from uniperceiver.distributed import gather, joined_processes, mean_over_ranks, own_device, rank, world_size
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.tasks import build_task, find_candidates
 from uniperceiver.tasks.task import Task, TaskSetting
@@ -55,7 +56,8 @@ class Training:
         if start.state is not None:
             self.step, self.seconds = start.state.step, start.state.seconds
             self.optimizer.load_state_dict(dict(start.state.optimizer))
-            torch.set_rng_state(start.state.random_state)
+            if rank() < len(start.state.random_states):  # more processes than before: the new ones are seeded anew
+                torch.set_rng_state(start.state.random_states[rank()].clone())
         self.tasks: dict[str, Task] = {}
         streams: dict[str, Batches[Any]] = {}
         for name, row in config.streams.items():
@@ -72,19 +74,26 @@ class Training:
                 world_size=world_size(),
             )
         self.batches = endless(JointBatches(self.mixture, streams, config.accumulate), self.step, config.workers)
-        self.loss = MultiTaskLoss(start.model.to(self.device), self.tasks)
+        self.model = start.model.to(self.device)
+        self.loss: nn.Module = MultiTaskLoss(self.model, self.tasks)
+        if world_size() > 1:
+            # A step uses the parameters of one task, and of these only the experts that its gates choose.
+            self.loss = DistributedDataParallel(self.loss, find_unused_parameters=True)
 
     def run(self) -> None:
         """Train to the end of the schedule, writing checkpoints on the way."""
-        log = MetricsLog(self.folder, self.config.log_every)
+        log = MetricsLog(self.folder, self.config.log_every) if rank() == 0 else None
         self.loss.train()
         try:
             while self.progress() < 1:
-                log.step(self.take_step(), self.progress())
+                report = self.take_step()
+                if log is not None:
+                    log.step(report, self.progress())
                 if self.step % self.config.checkpoint_every == 0:
                     self.save()
         finally:
-            log.close()
+            if log is not None:
+                log.close()
         self.save()
 
     def progress(self) -> float:
@@ -104,7 +113,8 @@ class Training:
                 losses[part] += value / self.config.accumulate
         norm = self._update(name)
         self.step += 1
-        seconds = time.monotonic() - began
+        # Processes must agree on the time, for it drives the schedule and the end.
+        seconds = float(mean_over_ranks(torch.tensor(time.monotonic() - began, device=self.device)))
         self.seconds += seconds
         return StepReport(
             step=self.step,
@@ -139,31 +149,38 @@ class Training:
 
     def save(self) -> None:
         """Write the checkpoint; every other process leaves that to rank 0."""
+        random_states = gather(torch.get_rng_state()[None].to(self.device)).cpu()
         if rank() == 0:
-            state = TrainingState(self.step, self.seconds, self.optimizer.state_dict(), torch.get_rng_state())
+            state = TrainingState(self.step, self.seconds, self.optimizer.state_dict(), random_states)
             tasks = {name: stored(self.tasks[name], stream.task) for name, stream in self.config.streams.items()}
             save_checkpoint(
-                Checkpoint(self.loss.model, self.tokenizer, tasks, self.config, state), self.folder / "checkpoint"
+                Checkpoint(self.model, self.tokenizer, tasks, self.config, state), self.folder / "checkpoint"
             )
 
 
 def train(config: TrainConfig, folder: Path, resume: bool = False, device: torch.device | str = "cpu") -> Path:
     """Train as ``config`` says and return the checkpoint's folder, ``folder/checkpoint``.
 
+    Under ``torchrun`` every process calls this and takes its share of every batch.
+
     Raises:
         CheckpointError: ``resume`` without a checkpoint to go on from, or a checkpoint there without ``resume``.
     """
-    written = folder / "checkpoint"
-    if resume:
-        start = load_checkpoint(written)
-        if start.state is None:
-            raise CheckpointError(f"{written} holds no training state to resume from")
-    elif written.exists():
-        raise CheckpointError(f"{written} exists already: resume it with --resume, or choose another --out")
-    else:
-        start = initial(config)
-    Training(config, folder, start, device).run()
-    return written
+    device = own_device(device)
+    with joined_processes(device):
+        Training(config, folder, _start(config, folder / "checkpoint", resume), device).run()
+    return folder / "checkpoint"
+
+
+def _start(config: TrainConfig, written: Path, resume: bool) -> Checkpoint:
+    if not resume:
+        if written.exists():
+            raise CheckpointError(f"{written} exists already: resume it with --resume, or choose another --out")
+        return initial(config)
+    start = load_checkpoint(written)
+    if start.state is None:
+        raise CheckpointError(f"{written} holds no training state to resume from")
+    return start
 
 
 def build_optimizer(config: TrainConfig, model: UniPerceiver) -> torch.optim.Optimizer:
