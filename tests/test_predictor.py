@@ -72,3 +72,14 @@ def test_mistakes_are_named(predictor: Predictor, data: Path) -> None:
     only_names = Checkpoint(predictor.model, predictor.checkpoint.tokenizer, {})
     with pytest.raises(ValueError, match="not trained for captioning"):
         Predictor(only_names).caption(data / "images" / "0.png")
+
+
+@pytest.mark.parametrize("size", [(32, 32), (4000, 300), (300, 4000)])
+def test_extreme_sizes(predictor: Predictor, size: tuple[int, int]) -> None:
+    picture = Image.effect_noise(size, 60).convert("RGB")
+    (detection,) = predictor.detect(picture)
+    assert np.isfinite(detection.boxes).all()
+    assert detection.masks is not None
+    assert detection.masks.shape[1:] == (size[1], size[0])
+    assert predictor.classify(picture)[0].probabilities.sum() == pytest.approx(1)
+    assert isinstance(predictor.caption(picture)[0].text, str)

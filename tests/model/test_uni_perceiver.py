@@ -113,3 +113,18 @@ def test_deployed_parameters_leave_experts_and_gates_out(model: UniPerceiver) ->
     one_feed_forward = 2 * 40 * 64 + 40 + 64
     assert model.deployed_parameters() == everything - conditional + 2 * one_feed_forward
     assert model.deployed_parameters(3) == model.deployed_parameters() + 2 * 2 * one_feed_forward
+
+
+@pytest.mark.parametrize("size", [(32, 32), (4000, 300)])
+def test_pictures_of_extreme_sizes_are_encoded_as_they_are(
+    tiny_model_config: ModelConfig, size: tuple[int, int]
+) -> None:
+    model = UniPerceiver(tiny_model_config).eval()
+    image = torch.randint(0, 256, (3, *size), dtype=torch.uint8)
+    images = ImageBatch.from_images([image], (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    with torch.no_grad():
+        features = model.encode_image(images)
+        decoded = model.decode(features.segment, attributes=CLASSIFICATION)
+    assert features.proposals is not None
+    assert features.proposals.boxes.isfinite().all()
+    assert decoded.spe.isfinite().all()
