@@ -40,7 +40,11 @@ MIN_OBJECT_PIXELS = 4
 
 
 def train_transform(kind: TaskKind, size: ImageSizeConfig) -> Transform:
-    """What a task's training pictures go through."""
+    """What a task's training pictures go through.
+
+    Paper: "similar to Uni-Perceiver" (App. B), which augments every data set differently. Here all tasks but detection
+    have one random resized crop, and a flip unless they ask about sides; no colour changes.
+    """
     transforms: dict[TaskKind, Transform] = {
         "classification": RandomCrop(size.train, size.scale, flip=True),
         "captioning": RandomCrop(size.train, size.scale, flip=True),

@@ -3,6 +3,9 @@
 Sec. 4.3 and App. B; spec/uni_perceiver_v1_moe.md, section 6. A *stream* is a run of tokens with the same eight routing
 bits (`TaskAttributes.bits`). The gate sees only these bits, never the tokens: with the bits fixed, the experts of a
 layer are one plain pair of matrices, which evaluation keeps and deployment has instead of the experts (`fold`).
+
+Paper: "the linearly weighted combination of those selected experts" (Sec. 3) equals a merge of weights for one linear
+map but not for a feed-forward with its GELU. As in v1-MoE's code, each map of a pair is merged by itself.
 """
 
 from __future__ import annotations

@@ -86,8 +86,8 @@ class PostNormLayer(nn.Module):
 class TextEncoder(nn.Module):
     """f_text, Eq. (4). Ct is the width of the language model, D that of g.
 
-    There is no dropout.
-    Paper: gives no dropout for the joint training; v1 trains its text side with 0.
+    Paper: gives no dropout for the joint training; there is none, as on v1's text side. It does not say what stands for
+    a word to be predicted either: the language model's mask token does, which its pre-training taught that.
     """
 
     def __init__(self, config: TextEncoderConfig, width: int) -> None:

@@ -24,6 +24,8 @@ class UnifiedDecoder(nn.Module):
     too, and its own segment by `causal_is_blocked`; nothing else sees causal tokens. Padding is seen by nobody.
     Paper: it says BERT-base's settings with 6 layers; like its ancestors' decoder, ours is pre-norm without a final
     encoder norm, and a LayerNorm and a Linear follow where g is read out (spec/uni_perceiver_v1_moe.md, 2.5, 2.6).
+    Paper: silent on codes. A learned vector per modality is added to all tokens and a learned position to those of
+    text; those of images carry their place already (Eq. 3 and 9).
     """
 
     def __init__(self, config: UnifiedDecoderConfig) -> None:

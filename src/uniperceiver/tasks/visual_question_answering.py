@@ -89,7 +89,10 @@ class VisualQuestionAnsweringTask:
         return [(place, question, count / counts.total()) for place, count in counts.items()]
 
     def loss(self, model: UniPerceiver, batch: QuestionBatch) -> dict[str, Tensor]:
-        """Eq. (7): its expectation over the people asked, mean over the questions that a candidate answers."""
+        """Eq. (7): its expectation over the people asked, mean over the questions that a candidate answers.
+
+        Paper: silent on several answers to a question. v1 draws one by its soft score; this is the mean of such draws.
+        """
         drawn = self.candidates.draw(batch.answers, self.setting.config.sampled_candidates)
         answers = self.candidates.encode(model, self.attributes, drawn.index)
         x = self._represent(model, batch)[batch.questions]
