@@ -94,8 +94,8 @@ def average_precision(
 ) -> AveragePrecision:
     """AP of the detections of each image (by image id) against its annotated objects.
 
-    Boxes are ranked by ``scores``, masks by
-    ``scores * mask_scores``. Crowds are ignored regions; sizes follow the annotated areas.
+    Boxes are ranked by ``scores``, masks by ``scores * mask_scores``. Crowds are ignored regions; sizes follow the
+    annotated areas.
 
     Args:
         detections: one per image of ``references``, with or without objects.
@@ -113,18 +113,8 @@ def average_precision(
     # order of numeric ids, which is this one; so the order of batches cannot matter.
     references = sorted(references, key=lambda reference: (len(reference.image_id), reference.image_id))
     coco, coco_eval = _load(backend or _available_backend())
+    truth, found = _annotations(detections, references, region, class_agnostic)
     images = [{"id": i, "height": r.size[0], "width": r.size[1]} for i, r in enumerate(references, start=1)]
-    truth: list[dict[str, Any]] = []
-    found: list[dict[str, Any]] = []
-    for image, reference in zip(images, references, strict=True):
-        truth += [annotation | {"image_id": image["id"]} for annotation in _reference_annotations(reference, region)]
-        detection = detections[reference.image_id]
-        index = _distinct_regions(detection) if class_agnostic else np.arange(len(detection.scores))
-        found += [row | {"image_id": image["id"]} for row in _detection_annotations(detection, index, region)]
-    for rows in (truth, found):
-        # Ids start at 1: pycocotools takes a match with annotation 0 for no match.
-        for identity, annotation in enumerate(rows, start=1):
-            annotation |= {"id": identity} | ({"category_id": 0} if class_agnostic else {})
     classes = sorted({annotation["category_id"] for annotation in truth + found})
     frame = {"images": images, "categories": [{"id": label, "name": str(label)} for label in classes]}
     evaluation = coco_eval(
@@ -137,6 +127,27 @@ def average_precision(
         evaluation.accumulate()
         evaluation.summarize()
     return _read(evaluation, classes)
+
+
+def _annotations(
+    detections: Mapping[str, CompressedDetection],
+    references: Sequence[ObjectReference],
+    region: Region,
+    class_agnostic: bool,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The annotated and the detected objects of all images as COCO's annotations; image ids count from 1."""
+    truth: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
+    for image_id, reference in enumerate(references, start=1):
+        truth += [row | {"image_id": image_id} for row in _reference_annotations(reference, region)]
+        detection = detections[reference.image_id]
+        index = _distinct_regions(detection) if class_agnostic else np.arange(len(detection.scores))
+        found += [row | {"image_id": image_id} for row in _detection_annotations(detection, index, region)]
+    for rows in (truth, found):
+        # Ids start at 1: pycocotools takes a match with annotation 0 for no match.
+        for identity, row in enumerate(rows, start=1):
+            row |= {"id": identity} | ({"category_id": 0} if class_agnostic else {})
+    return truth, found
 
 
 def _read(evaluation: Any, classes: list[int]) -> AveragePrecision:

@@ -87,8 +87,7 @@ def proposal_loss(
     if (denoising is None) != (not output.denoising_stages):
         raise ValueError("denoising queries and denoising stages belong together: give both or neither")
     objects = ObjectBatch.from_targets(targets, output.final.logits.shape[-1])
-    if draw is None:
-        draw = uniform_points(features.device)
+    draw = draw or uniform_points(features.device)
     with torch.autocast(features.device.type, enabled=False):
         normaliser = mean_over_ranks(features.new_tensor(float(sum(objects.counts)))).clamp(min=1)
         losses: list[StageLosses] = []
