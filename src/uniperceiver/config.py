@@ -52,7 +52,8 @@ class DenoisingConfig:
     kind: Literal["contrastive", "mask_dino"] = "contrastive"
     """``contrastive`` is DINO's, with negatives (A9); ``mask_dino`` the released Mask DINO's, without."""
     queries: Positive = 100
-    """DINO's dn_number: bounds how many groups of noised targets are made."""
+    """DINO's dn_number: about as many targets are noised, in groups of the most objects of a picture. ``contrastive``
+    makes at least one group and, as DINO does, twice this number of groups when it is below 50."""
     box_noise: Annotated[float, Field(ge=0)] = 1.0
     """dn_box_noise_scale of Tab. 7."""
     label_noise: Fraction = 0.5
@@ -93,7 +94,7 @@ class ProposalConfig:
 
     def __post_init__(self) -> None:
         """Refuse widths the layers cannot be built with."""
-        if self.width % self.heads or self.width % 4 or self.width % 32:
+        if self.width % self.heads or self.width % 32:
             raise ValueError(f"proposals.width {self.width} must be divisible by heads ({self.heads}) and by 32")
 
 
