@@ -6,7 +6,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -19,10 +19,18 @@ from uniperceiver.data.records import Record, TextRecord
 from uniperceiver.data.transforms import Transform
 
 Batch = TypeVar("Batch")
+Item = TypeVar("Item")
+Item_co = TypeVar("Item_co", covariant=True)
 Collate = Callable[[Sequence[Any]], Batch]
 
 _ORDER, _RECORD, _BATCH = range(3)
 """What a seed is for: the order of an epoch, one record's transform, one batch's collation."""
+
+
+class Numbered(Protocol[Item_co]):
+    """Anything that gives items by number: a data set, `Batches`."""
+
+    def __getitem__(self, index: int, /) -> Item_co: ...
 
 
 class RecordError(ValueError):
@@ -83,7 +91,7 @@ class Batches(Generic[Batch]):
         return self._orders[epoch]
 
 
-def endless(source: Any, start: int = 0, workers: int = 0) -> Iterator[Any]:
+def endless(source: Numbered[Item], start: int = 0, workers: int = 0) -> Iterator[Item]:
     """``source[start]``, ``source[start + 1]``, … without end, e.g. of `Batches`.
 
     ``workers`` processes load ahead, two batches each; they start with the first batch. 0: loading happens in this
@@ -93,7 +101,7 @@ def endless(source: Any, start: int = 0, workers: int = 0) -> Iterator[Any]:
     yield from in_order(source, range(start, sys.maxsize), workers)
 
 
-def in_order(source: Any, indices: Sequence[int], workers: int) -> Iterator[Any]:
+def in_order(source: Numbered[Item], indices: Sequence[int], workers: int) -> Iterator[Item]:
     """``source[i]`` for every i of ``indices``, in that order, computed by ``workers`` processes (0: by this one).
 
     Raises:
@@ -117,7 +125,7 @@ def in_order(source: Any, indices: Sequence[int], workers: int) -> Iterator[Any]
 class _ErrorsAsItems:
     """A source whose `RecordError` is an item: raised in a worker, torch would bury it in a report of tracebacks."""
 
-    def __init__(self, source: Any) -> None:
+    def __init__(self, source: Numbered[Any]) -> None:
         self.source = source
 
     def __getitem__(self, index: int) -> Any:
@@ -140,7 +148,7 @@ def evaluation_batches(
     workers: int = 0,
     rank: int = 0,
     world_size: int = 1,
-) -> Iterator[tuple[list[Any], Batch]]:
+) -> Iterator[tuple[list[Record], Batch]]:
     """Every record once: the transformed records of a batch, and the batch.
 
     Records keep the data set's order among those that are padded to one size; only such share a batch, so a picture is
@@ -155,8 +163,8 @@ def evaluation_batches(
 
 def _of_one_size(
     dataset: Dataset, transform: Transform, batch_size: int, workers: int, rank: int, world_size: int
-) -> Iterator[list[Any]]:
-    waiting: defaultdict[tuple[int, ...], list[Any]] = defaultdict(list)
+) -> Iterator[list[Record]]:
+    waiting: defaultdict[tuple[int, ...], list[Record]] = defaultdict(list)
     reader = _Transformed(dataset, transform)
     for record in in_order(reader, range(rank, len(dataset), world_size), workers):
         size = _padded_size(record)
@@ -172,9 +180,6 @@ class _Transformed:
     def __init__(self, dataset: Dataset, transform: Transform) -> None:
         self.dataset = dataset
         self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.dataset)
 
     def __getitem__(self, index: int) -> Record:
         return _read(self.dataset, index, self.transform)

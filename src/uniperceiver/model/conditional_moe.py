@@ -131,7 +131,7 @@ class ConditionalPair(nn.Module):
         self._kept_state: list[tuple[int, int, torch.dtype]] = []
 
     def weights(self, streams: Sequence[Bits]) -> list[PairWeights]:
-        """The merged maps of each stream, one entry per stream."""
+        """The merged maps of each stream, one entry per stream (Sec. 4.3)."""
         must_merge = self.training or torch.is_grad_enabled()
         merged = self._merge(streams) if must_merge else self._kept_or_merged(streams)
         return [merged[bits] for bits in streams]

@@ -63,7 +63,7 @@ class MTAdamW(torch.optim.Optimizer):
 
         Args:
             sampling_ratio: s_k, the probability with which the task was drawn, in (0, 1].
-            scale: ω_k, the weight of the task, above 0.
+            scale: ω_k of Eq. (7), the weight of the task, above 0.
 
         Returns:
             ‖∇L‖ before normalising. Zero is allowed: the moments then only decay.
