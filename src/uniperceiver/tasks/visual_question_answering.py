@@ -12,6 +12,7 @@ from torch import Tensor
 
 from uniperceiver.batches import ImageBatch, TextBatch
 from uniperceiver.data.records import QuestionedImage
+from uniperceiver.distributed import mean_over_ranks
 from uniperceiver.likelihood import log_likelihood, negative_log_likelihood
 from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
@@ -97,8 +98,8 @@ class VisualQuestionAnsweringTask:
         answers = self.candidates.encode(model, self.attributes, drawn.index)
         x = self._represent(model, batch)[batch.questions]
         losses = negative_log_likelihood(x, answers, model.temperature(), drawn.targets)
-        # The weights of a question add up to one, so their sum is the number of questions.
-        return {"answers": (losses * batch.weights).sum() / batch.weights.sum().clamp(min=1.0)}
+        # The weights of a question add up to one, so their sum is the number of questions; processes may differ in it.
+        return {"answers": (losses * batch.weights).sum() / mean_over_ranks(batch.weights.sum()).clamp(min=1.0)}
 
     @torch.no_grad()
     def predict(self, model: UniPerceiver, batch: QuestionBatch) -> list[Answer]:
