@@ -75,7 +75,10 @@ class ObjectBatch:
                     f"got {tuple(target.boxes.shape)} and {tuple(target.masks.shape)}"
                 )
             if classes > 1 and count and not 0 <= int(target.labels.min()) <= int(target.labels.max()) < classes:
-                raise ValueError(f"image {target.image_id}: labels {target.labels.tolist()} for {classes} classes")
+                raise ValueError(
+                    f"image {target.image_id}: labels {target.labels.tolist()} are not all below proposals.classes, "
+                    f"{classes}: raise it, or set it to 1 for objectness"
+                )
         labels = torch.cat([target.labels for target in targets])
         counts = tuple(len(target.labels) for target in targets)
         return cls(

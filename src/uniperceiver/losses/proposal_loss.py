@@ -83,7 +83,7 @@ def proposal_loss(
     """
     features = output.mask_features.float()
     if len(targets) != len(features):
-        raise ValueError(f"{len(targets)} targets for {len(features)} images")
+        raise ValueError(f"{len(targets)} targets for {len(features)} images: give one each, empty without objects")
     if (denoising is None) != (not output.denoising_stages):
         raise ValueError("denoising queries and denoising stages belong together: give both or neither")
     objects = ObjectBatch.from_targets(targets, output.final.logits.shape[-1])

@@ -22,7 +22,7 @@ def read_json_object(path: Path, *keys: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise DatasetError(f"no annotation file {path}") from None
+        raise DatasetError(f"no annotation file {path}: is its path in the configuration right?") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} is not valid JSON: {error}") from None
     for key in keys:

@@ -170,7 +170,8 @@ def expand_shards(pattern: str) -> list[Path]:
     found = sorted(map(Path, glob.glob(pattern))) if set(pattern) & set("*?[") else [Path(pattern)]
     missing = [path for path in found if not path.is_file()]
     if missing or not found:
-        raise DatasetError(f"no shard {missing[0] if missing else pattern}")
+        absent = missing[0] if missing else pattern
+        raise DatasetError(f"no shard {absent}: `shards` should name a file, or several with * or {{000..999}}")
     return found
 
 
