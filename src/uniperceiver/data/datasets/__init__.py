@@ -10,6 +10,7 @@ from uniperceiver.data.datasets.coco_instances import CocoInstances
 from uniperceiver.data.datasets.image_folder import ImageFolder
 from uniperceiver.data.datasets.karpathy_captions import KarpathyCaptions
 from uniperceiver.data.datasets.plain_text import PlainText
+from uniperceiver.data.datasets.scenes import open_scenes
 from uniperceiver.data.datasets.vqa import Vqa
 from uniperceiver.data.datasets.webdataset import WebDataset
 from uniperceiver.data.records import Record
@@ -30,6 +31,7 @@ DATASETS: dict[str, Callable[[Any], Dataset]] = {
     "webdataset": WebDataset,
     "plain_text": PlainText,
     "vqa": Vqa,
+    "scenes": open_scenes,
 }
 
 

@@ -1,0 +1,47 @@
+"""The commands ``uniperceiver data …``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Make data sets.", no_args_is_help=True)
+
+
+@app.callback()
+def data() -> None:
+    """Make data sets."""
+
+
+@app.command()
+def compose(
+    out: Annotated[Path, typer.Option("--out", help="A new or empty folder for pictures and annotations.")],
+    cutouts: Annotated[
+        str, typer.Option("--cutouts", help="shapes, openmoji, or a folder of transparent PNGs.")
+    ] = "shapes",
+    images: Annotated[int, typer.Option(min=1, help="Training pictures; val and test get a tenth each.")] = 1000,
+    size: Annotated[int, typer.Option(min=64, help="Height and width of the pictures.")] = 224,
+    names: Annotated[
+        int | None, typer.Option(min=1, help="Names to train on, drawn at random. Default: all not held out.")
+    ] = None,
+    held_out: Annotated[int, typer.Option("--held-out", min=0, help="Names kept for a part with novel objects.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other scenes and other names.")] = 0,
+) -> None:
+    """Compose pictures from cut-outs, with boxes, masks, captions and questions, as files in public formats."""
+    from uniperceiver.config import ScenesConfig
+    from uniperceiver.data.scenes.export import compose as write
+
+    config = ScenesConfig(
+        view="objects",
+        split="train",
+        images=images,
+        cutouts=cutouts,
+        names=names,
+        held_out=held_out,
+        size=size,
+        seed=seed,
+    )
+    for path in write(config, out):
+        typer.echo(str(path))

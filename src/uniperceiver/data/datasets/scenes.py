@@ -1,0 +1,174 @@
+"""Scenes composed from cut-outs as data sets: one class per view, all of them of the same scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uniperceiver.config import ScenesConfig
+from uniperceiver.data.records import (
+    AnnotatedImage,
+    CaptionedImage,
+    LabelledImage,
+    ObjectReference,
+    QuestionedImage,
+    TextRecord,
+)
+from uniperceiver.data.scenes.run_lengths import run_lengths
+from uniperceiver.data.scenes.scene_source import SceneSource
+from uniperceiver.data.scenes.sentences import CAPTIONS, STATEMENTS
+
+
+class SceneView:
+    """What the views share: the scenes and their names."""
+
+    def __init__(self, config: ScenesConfig) -> None:
+        """Open the cut-outs.
+
+        Raises:
+            CutoutError: cut-outs that cannot be used, or fewer names than asked for.
+            ModuleNotFoundError: ``openmoji`` without its package.
+        """
+        self.source = SceneSource(config)
+        self.names = self.source.names
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __repr__(self) -> str:
+        config = self.source.config
+        return (
+            f"scenes of {config.cutouts}, {config.view} of {config.split} ({len(self)} records, {len(self.names)} "
+            f"{config.categories.replace('_', '-')} names, seed {config.seed})"
+        )
+
+
+class SceneObjects(SceneView):
+    """Pictures with their objects."""
+
+    def __getitem__(self, index: int) -> AnnotatedImage:
+        layout = self.source.layout(index)
+        scene = self.source.paint(layout)
+        return AnnotatedImage(
+            image=_tensor(scene.image),
+            image_id=self.source.scene_id(index),
+            boxes=torch.from_numpy(scene.boxes()),
+            masks=torch.from_numpy(scene.masks),
+            labels=torch.tensor([placed.label for placed in layout.objects], dtype=torch.int64),
+            is_crowd=torch.zeros(len(layout.objects), dtype=torch.bool),
+            original_size=(layout.size, layout.size),
+        )
+
+    def objects(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Boxes (n, 4) relative to their picture, in [0, 1], and labels (n,) of each scene, without painting any.
+
+        The boxes are those of whole objects: what lies over an object takes nothing from its box here.
+        """
+        for index in range(len(self)):
+            layout = self.source.layout(index)
+            boxes = np.array([placed.box for placed in layout.objects], dtype=np.float64) / layout.size
+            yield boxes, np.array([placed.label for placed in layout.objects], dtype=np.int64)
+
+    def reference(self, record: AnnotatedImage) -> ObjectReference:
+        """What is annotated of a record of this data set, however the record has been transformed since."""
+        original = self[int(record.image_id.rpartition("-")[2])]
+        masks = original.masks.numpy()
+        return ObjectReference(
+            image_id=original.image_id,
+            size=original.original_size,
+            boxes=original.boxes.numpy().astype(np.float64),
+            masks=[run_lengths(mask) for mask in masks],
+            labels=original.labels.numpy(),
+            is_crowd=original.is_crowd.numpy(),
+            areas=masks.sum(axis=(1, 2)).astype(np.float64),
+        )
+
+
+class SceneLabels(SceneView):
+    """Pictures of one object each, with its class; the classes take turns."""
+
+    def __getitem__(self, index: int) -> LabelledImage:
+        layout = self.source.single(index)
+        image = _tensor(self.source.paint(layout).image)
+        return LabelledImage(image, f"single-{self.source.scene_id(index)}", layout.objects[0].label)
+
+
+class SceneCaptions(SceneView):
+    """Pictures with captions."""
+
+    def __getitem__(self, index: int) -> CaptionedImage:
+        image = _tensor(self.source.paint(self.source.layout(index)).image)
+        return CaptionedImage(image, self.source.scene_id(index), self.source.captions(index))
+
+    def texts(self) -> Iterator[str]:
+        """Every caption, without painting a picture."""
+        for index in range(len(self)):
+            yield from self.source.captions(index)
+
+    def scene_names(self) -> Iterator[frozenset[str]]:
+        """The names of what each scene shows, in the order of the records."""
+        for index in range(len(self)):
+            yield frozenset(self.source.layout(index).counts())
+
+
+class SceneQuestions(SceneView):
+    """Pictures with a question; the questions about one scene follow each other."""
+
+    def __len__(self) -> int:
+        return len(self.source) * self.source.config.questions
+
+    def __getitem__(self, index: int) -> QuestionedImage:
+        scene, number = divmod(index, self.source.config.questions)
+        question = self.source.questions(scene)[number]
+        image = _tensor(self.source.paint(self.source.layout(scene)).image)
+        return QuestionedImage(image, self.source.scene_id(scene), question.text, (question.answer,))
+
+    def answers(self) -> Iterator[tuple[str, ...]]:
+        """The answer to every question, without painting a picture."""
+        for scene in range(len(self.source)):
+            yield from ((question.answer,) for question in self.source.questions(scene))
+
+
+class SceneTexts(SceneView):
+    """Sentences: the captions of every scene and statements about it."""
+
+    def __len__(self) -> int:
+        return len(self.source) * (CAPTIONS + STATEMENTS)
+
+    def __getitem__(self, index: int) -> TextRecord:
+        scene, number = divmod(index, CAPTIONS + STATEMENTS)
+        return TextRecord(self.source.texts(scene)[number])
+
+    def texts(self) -> Iterator[str]:
+        """Every sentence."""
+        for scene in range(len(self.source)):
+            yield from self.source.texts(scene)
+
+
+Scenes = SceneObjects | SceneLabels | SceneCaptions | SceneQuestions | SceneTexts
+
+VIEWS: dict[str, type[Scenes]] = {
+    "objects": SceneObjects,
+    "labels": SceneLabels,
+    "captions": SceneCaptions,
+    "questions": SceneQuestions,
+    "texts": SceneTexts,
+}
+
+
+def open_scenes(config: ScenesConfig) -> Scenes:
+    """The view that a configuration names.
+
+    Raises:
+        CutoutError: cut-outs that cannot be used, or fewer names than asked for.
+        ModuleNotFoundError: ``openmoji`` without its package.
+    """
+    return VIEWS[config.view](config)
+
+
+def _tensor(image: np.ndarray) -> Tensor:
+    """(3, H, W), a view whose colours lie together in memory, as `images.to_rgb_tensor` gives it."""
+    return torch.from_numpy(image).permute(2, 0, 1)

@@ -1,0 +1,85 @@
+"""The scenes of a configuration: which names and cut-outs it draws from, and the layout of every number."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from uniperceiver.config import ScenesConfig
+from uniperceiver.data.scenes.categories import choices_of, choose_categories
+from uniperceiver.data.scenes.composition import Scene, paint
+from uniperceiver.data.scenes.cutouts import open_cutouts
+from uniperceiver.data.scenes.layout import Layout, SceneRules, lay_out
+from uniperceiver.data.scenes.questions import Question, questions
+from uniperceiver.data.scenes.sentences import captions, statements
+
+SCALE = (0.16, 0.5)
+"""An object's longer side in sides of the scene."""
+SINGLE_SCALE = (0.4, 0.85)
+"""The same where it is alone in the picture."""
+RESOLUTIONS = (128, 256)
+"""Pixels a side at which cut-outs are kept: the first for scenes of up to twice as many, the other for larger ones."""
+
+
+class SceneSource:
+    """Layouts and pictures by number, and what is said of them. All views of one scene come from here."""
+
+    def __init__(self, config: ScenesConfig) -> None:
+        """Open the cut-outs and divide names and instances.
+
+        Raises:
+            CutoutError: cut-outs that cannot be used, or fewer names than asked for.
+            ModuleNotFoundError: ``openmoji`` without its package.
+        """
+        self.config = config
+        self.cutouts = open_cutouts(config.cutouts, RESOLUTIONS[config.size > 2 * RESOLUTIONS[0]])
+        found = [cutout.name for cutout in self.cutouts]
+        drawn = choose_categories(found, config.names, config.held_out, config.held_out_have_relatives, config.seed)
+        self.names = drawn.training if config.categories == "training" else drawn.held_out
+        self._choices = choices_of(self.cutouts, self.names, config.split, config.seed)
+        self._rules = SceneRules(config.size, config.objects, SCALE, config.occlusion, config.tinted)
+        self._key = f"{config.seed}/{config.split}/{config.categories}"
+
+    def __len__(self) -> int:
+        return self.config.images
+
+    def scene_id(self, index: int) -> str:
+        """What a scene is called in records: the same in every view, different in every part of the data."""
+        part = self.config.split if self.config.categories == "training" else f"{self.config.split}-held-out"
+        return f"{part}-{index}"
+
+    def layout(self, index: int) -> Layout:
+        """What is where in scene ``index``."""
+        _check(index, len(self))
+        return lay_out(self._choices, self._rules, f"scene/{self._key}/{index}")
+
+    def single(self, index: int) -> Layout:
+        """One large object; the classes take turns."""
+        _check(index, len(self))
+        rules = replace(self._rules, scale=SINGLE_SCALE)
+        return lay_out(self._choices, rules, f"single/{self._key}/{index}", label=index % len(self.names))
+
+    def paint(self, layout: Layout) -> Scene:
+        """The picture of a layout of this source."""
+        return paint(layout, self.cutouts)
+
+    def captions(self, index: int) -> tuple[str, ...]:
+        """`sentences.CAPTIONS` captions of scene ``index``."""
+        return captions(self.layout(index), f"captions/{self._key}/{index}")
+
+    def texts(self, index: int) -> tuple[str, ...]:
+        """Captions, then `sentences.STATEMENTS` statements about scene ``index``."""
+        layout = self.layout(index)
+        return (
+            *captions(layout, f"captions/{self._key}/{index}"),
+            *statements(layout, f"statements/{self._key}/{index}"),
+        )
+
+    def questions(self, index: int) -> list[Question]:
+        """The questions about scene ``index``, with answers."""
+        layout = self.layout(index)
+        return questions(layout, self.names, self.config.questions, f"questions/{self._key}/{index}")
+
+
+def _check(index: int, length: int) -> None:
+    if not 0 <= index < length:
+        raise IndexError(f"scene {index} of {length}")

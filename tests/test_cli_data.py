@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from uniperceiver.cli_data import app
+
+
+def test_compose_says_what_it_wrote(tmp_path: Path) -> None:
+    out = tmp_path / "composed"
+    arguments = ["compose", "--images", "2", "--size", "64", "--out", str(out)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    said = result.output.replace("\n", "")
+    assert all(str(file) in said for file in (out / "annotations").iterdir())
+    assert len(list((out / "images").rglob("*.png"))) == 4
