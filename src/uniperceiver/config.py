@@ -268,9 +268,6 @@ class VqaConfig:
     kind: Literal["vqa"] = "vqa"
 
 
-SceneSplit = Literal["train", "val", "test"]
-
-
 @dataclass(frozen=True, config=_STRICT)
 class ScenesConfig:
     """Pictures composed from cut-outs, every label exact; a record is a pure function of the configuration and its
@@ -279,7 +276,7 @@ class ScenesConfig:
     view: Literal["objects", "labels", "captions", "questions", "texts"]
     """What records are: pictures with objects, one-object pictures with a class, pictures with captions, with a
     question, or sentences alone. All but ``labels`` speak of the same scenes."""
-    split: SceneSplit
+    split: Literal["train", "val", "test"]
     """Splits share neither scenes nor, where a name has several, cut-outs."""
     images: Positive
     """Number of scenes."""
