@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from uniperceiver.cli_data import app as data_app
+
 if TYPE_CHECKING:
     from uniperceiver.predictions import Caption, Classification, Detection
 
@@ -20,6 +22,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(data_app, name="data")
 
 Model = Annotated[Path, typer.Argument(help="A checkpoint folder.")]
 Pictures = Annotated[list[Path], typer.Argument(help="Picture files or folders of pictures.")]
@@ -65,6 +69,9 @@ def train(
     minutes: Annotated[
         float | None, typer.Option(min=0.0, help="Train this long, whatever the configuration says.")
     ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write for TensorBoard, to the folder tensorboard in --out.")
+    ] = False,
     device: Device = "cpu",
 ) -> None:
     """Train one model jointly on every stream of a configuration."""
@@ -76,6 +83,8 @@ def train(
     settings = load_train_config(config, _named_paths(path))
     if minutes is not None:
         settings = replace(settings, schedule=replace(settings.schedule, minutes=minutes))
+    if tensorboard:
+        settings = replace(settings, tensorboard=True)
     typer.echo(f"checkpoint: {run(settings, out, resume, device)}")
 
 

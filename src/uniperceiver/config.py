@@ -346,6 +346,9 @@ class ImageSizeConfig:
     """Detection in evaluation: bound of the longer side."""
     scale: tuple[float, float] = (0.08, 1.0)
     """Training. Random resized crop: range of the area kept. Detection: range of the large scale jitter."""
+    flip: bool = True
+    """Training: mirror half of the pictures. False where texts speak of left and right. Visual question answering never
+    mirrors."""
     shorter_side: tuple[int, int] | None = None
     """Detection in training, instead of ``scale``: the shorter side drawn between these (200, 1800 in App. B)…"""
     longest: Positive = 2400
@@ -367,6 +370,9 @@ class TaskConfig:
     what ``vocabulary_from_data`` finds."""
     vocabulary_from_data: bool = False
     """True: Y is the tokens that occur in the stream's training texts."""
+    gather_negatives: bool = True
+    """Retrieval, training only: negatives are the pairs of all processes (Tab. 4, "Gather Feature"); False: of the own
+    process alone."""
     answers: Positive = 3129
     """Visual question answering: Y is this many most frequent answers of the training data."""
     beams: Positive = 2
@@ -378,6 +384,9 @@ class TaskConfig:
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
+Sampling = Literal["unmixed", "mixed"]
+
+
 @dataclass(frozen=True, config=_STRICT)
 class StreamConfig:
     """One row of Tab. 8: a task on a data set."""
@@ -385,7 +394,7 @@ class StreamConfig:
     task: TaskConfig
     dataset: DatasetConfig
     batch_size: Positive
-    """Per process."""
+    """Per process; with mixed sampling the stream's share s_k of it."""
     sampling_weight: Annotated[float, Field(gt=0)]
     """s_k; normalised over the streams."""
     scale: Annotated[float, Field(gt=0)] = 1.0
@@ -469,10 +478,16 @@ class TrainConfig:
     schedule: ScheduleConfig
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     proposal_loss: ProposalLossConfig = field(default_factory=ProposalLossConfig)
+    sampling: Sampling = "unmixed"
+    """Tab. 4. ``unmixed``: a step trains one stream, drawn with probability s_k; ``mixed``: every stream, with loss
+    weight s_k and the share s_k of its batch."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """``bfloat16``: autocast; the proposal network and all losses stay in float32."""
     accumulate: Positive = 1
     """Batches of one stream whose gradients are added before a step."""
+    checkpoint_activations: bool = False
+    """Compute the activations inside layers anew in the backward pass instead of keeping them: less memory, more time,
+    the same gradients."""
     seed: int = 0
     workers: Annotated[int, Field(ge=0)] = 1
     """Processes that load batches ahead, for all streams together; 0: batches are loaded between the steps."""
@@ -480,11 +495,17 @@ class TrainConfig:
     """Steps between lines of progress."""
     checkpoint_every: Positive = 1000
     """Steps between checkpoints."""
+    tensorboard: bool = False
+    """Also write every step for TensorBoard, into the folder ``tensorboard`` beside the checkpoint."""
 
     def __post_init__(self) -> None:
-        """A mixture needs a stream."""
+        """A mixture needs a stream, and MT-AdamW one stream per step."""
         if not self.streams:
             raise ValueError("streams is empty: a training needs at least one stream")
+        if self.sampling == "mixed" and self.optimizer.name == "mt_adamw":
+            raise ValueError(
+                "sampling: mixed needs optimizer.name: adamw, for mt_adamw normalises the gradient of one stream per step"
+            )
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ def test_boxes_masks_and_pixels_stay_together_in_training(size: ImageSizeConfig)
 
 def test_padding_is_grey_and_holds_no_object() -> None:
     record = annotated(40, 20, [[0, 0, 20, 40]])
-    got = DetectionCrop(64, LargeScaleJitter(64, (0.5, 0.5)))(record)
+    got = DetectionCrop(64, LargeScaleJitter(64, (0.5, 0.5)), flip=True)(record)
     assert torch.equal(got.boxes, torch.tensor([[0.0, 0, 16, 32]]))
     outside = ~got.masks[0]
     assert (got.image[:, outside] == PADDING_GREY).all()
@@ -155,11 +155,11 @@ def test_objects_outside_the_crop_and_tiny_ones_are_removed() -> None:
     kept = set()
     for seed in range(20):
         torch.manual_seed(seed)
-        got = DetectionCrop(32, LargeScaleJitter(32, (2.0, 2.0)))(record)
+        got = DetectionCrop(32, LargeScaleJitter(32, (2.0, 2.0)), flip=True)(record)
         assert int(got.masks.flatten(1).sum(1).min()) >= transforms.MIN_OBJECT_PIXELS
         kept.add(tuple(got.labels.tolist()))
     assert kept == {(1,), (0, 1)}
-    shrunk = DetectionCrop(16, LargeScaleJitter(16, (1.0, 1.0)))(record)
+    shrunk = DetectionCrop(16, LargeScaleJitter(16, (1.0, 1.0)), flip=True)(record)
     assert shrunk.labels.tolist() == [1]
 
 
@@ -207,3 +207,15 @@ def test_randomness_is_torchs_default_generator() -> None:
         transform = transforms.train_transform(kind, ImageSizeConfig(train=32))
         first, second = ((torch.manual_seed(5), transform(given).image)[1] for _ in range(2))
         assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("kind", ["classification", "captioning", "retrieval"])
+def test_pictures_are_mirrored_only_where_it_is_allowed(kind: TaskKind) -> None:
+    left_is_white = torch.zeros(3, 32, 32, dtype=torch.uint8)
+    left_is_white[:, :, :16] = 255
+    sides = {}
+    for flip in (True, False):
+        transform = transforms.train_transform(kind, ImageSizeConfig(train=32, scale=(1.0, 1.0), flip=flip))
+        pictures = [transform(CaptionedImage(left_is_white, "", ("a",))).image for _ in range(20)]
+        sides[flip] = {bool(picture[0, 16, 4] > 128) for picture in pictures}
+    assert sides == {True: {True, False}, False: {True}}

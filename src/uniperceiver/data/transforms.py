@@ -46,11 +46,11 @@ def train_transform(kind: TaskKind, size: ImageSizeConfig) -> Transform:
     have one random resized crop, and a flip unless they ask about sides; no colour changes.
     """
     transforms: dict[TaskKind, Transform] = {
-        "classification": RandomCrop(size.train, size.scale, flip=True),
-        "captioning": RandomCrop(size.train, size.scale, flip=True),
-        "retrieval": RandomCrop(size.train, size.scale, flip=True),
+        "classification": RandomCrop(size.train, size.scale, size.flip),
+        "captioning": RandomCrop(size.train, size.scale, size.flip),
+        "retrieval": RandomCrop(size.train, size.scale, size.flip),
         "visual_question_answering": RandomCrop(size.train, size.scale, flip=False),
-        "detection": DetectionCrop(size.train, _detection_resizing(size)),
+        "detection": DetectionCrop(size.train, _detection_resizing(size), size.flip),
         "masked_language_modeling": unchanged,
     }
     return transforms[kind]
@@ -190,6 +190,7 @@ class DetectionCrop:
 
     side: int
     resizing: Resizing
+    flip: bool
 
     def __call__(self, record: Record) -> Record:
         """The record with a (3, side, side) picture."""
@@ -197,7 +198,7 @@ class DetectionCrop:
         height, width = self.resizing(*annotated.image.shape[1:])
         image = F.resize(annotated.image, [height, width], antialias=True)
         masks = _resized_masks(annotated.masks, height, width)
-        if torch.rand(()) < 0.5:
+        if self.flip and torch.rand(()) < 0.5:
             image, masks = F.horizontal_flip(image), F.horizontal_flip(masks)
         top, left = (int(torch.randint(0, max(length - self.side, 0) + 1, ())) for length in (height, width))
         visible = min(height, self.side), min(width, self.side)

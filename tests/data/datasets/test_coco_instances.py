@@ -186,4 +186,4 @@ def test_objects_are_relative_and_without_crowds(make: Any) -> None:
     boxes, labels = zip(*make(annotation(1), crowd).objects(), strict=True)
     assert [len(part) for part in boxes] == [1, 0, 0]
     np.testing.assert_allclose(boxes[0][0], [4 / WIDTH, 2 / HEIGHT, 10 / WIDTH, 8 / HEIGHT])
-    assert labels[0].tolist() == [0]
+    assert labels[0].tolist() == [1]
