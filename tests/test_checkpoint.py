@@ -13,6 +13,7 @@ from uniperceiver.checkpoint import (
     StoredTask,
     TrainingState,
     load_checkpoint,
+    load_training_state,
     save_checkpoint,
 )
 from uniperceiver.config import ConfigError, ModelConfig, TaskConfig
@@ -37,7 +38,8 @@ def test_what_is_saved_is_loaded(checkpoint: Checkpoint, tmp_path: Path) -> None
     assert loaded.model.config == checkpoint.model.config
     assert loaded.tasks == checkpoint.tasks
     assert loaded.tokenizer.encode("a red car") == checkpoint.tokenizer.encode("a red car")
-    assert loaded.state is None
+    with pytest.raises(CheckpointError, match="no training state"):
+        load_training_state(tmp_path / "model")
     assert loaded.training is None
 
 
@@ -46,8 +48,7 @@ def test_training_state_comes_back(checkpoint: Checkpoint, tmp_path: Path) -> No
     state = TrainingState(5, 1.5, optimizer.state_dict(), torch.get_rng_state()[None])
     with_state = Checkpoint(checkpoint.model, checkpoint.tokenizer, state=state)
     save_checkpoint(with_state, tmp_path / "model")
-    loaded = load_checkpoint(tmp_path / "model").state
-    assert loaded is not None
+    loaded = load_training_state(tmp_path / "model")
     assert (loaded.step, loaded.seconds) == (5, 1.5)
     assert torch.equal(loaded.random_states, state.random_states)
 
@@ -103,6 +104,6 @@ def test_pickled_code_in_the_training_state_is_not_executed(checkpoint: Checkpoi
     folder = tmp_path / "model"
     save_checkpoint(checkpoint, folder)
     torch.save({"step": Malicious()}, folder / "state.pt")
-    with pytest.raises(Exception, match=r"[Ww]eights"):
-        load_checkpoint(folder)
+    with pytest.raises(CheckpointError, match=r"[Ww]eights"):
+        load_training_state(folder)
     assert not (tmp_path / "touched").exists()

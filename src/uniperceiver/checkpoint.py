@@ -15,13 +15,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import safetensors.torch
 import torch
 import yaml
+from safetensors import SafetensorError
 
 from uniperceiver.config import ConfigError, ModelConfig, TaskConfig, TrainConfig, from_data, to_data
 from uniperceiver.data.tokenizer import Tokenizer
@@ -61,6 +63,7 @@ class Checkpoint:
     tasks: Mapping[str, StoredTask] = field(default_factory=dict)
     training: TrainConfig | None = None
     state: TrainingState | None = None
+    """Written with the rest; read by `load_training_state`, since only resuming needs it."""
 
 
 class CheckpointError(ValueError):
@@ -108,7 +111,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> Checkpoint:
-    """Read a checkpoint folder. Every weight must be there, none more, each of its shape.
+    """Read a checkpoint folder, but for its training state. Every weight must be there, none more, each of its shape.
 
     Raises:
         CheckpointError: the folder or one of its files is missing, or its weights do not fit its configuration.
@@ -124,7 +127,7 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> Checkpo
     try:
         weights = safetensors.torch.load_file(folder / "model.safetensors")
         model.load_state_dict(weights)
-    except Exception as error:
+    except (SafetensorError, RuntimeError, OSError) as error:
         raise CheckpointError(f"{folder / 'model.safetensors'} does not fit config.yaml: {error}") from error
     tasks = _read_yaml(folder / "tasks.yaml") if (folder / "tasks.yaml").is_file() else {}
     training = folder / "training.yaml"
@@ -133,20 +136,23 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> Checkpo
         tokenizer=Tokenizer.from_file(folder / "tokenizer.json"),
         tasks={name: _stored_task(task, folder) for name, task in tasks.items()},
         training=from_data(TrainConfig, _read_yaml(training), str(training)) if training.is_file() else None,
-        state=_load_state(folder / "state.pt"),
     )
 
 
-def without_training(checkpoint: Checkpoint) -> Checkpoint:
-    """The part of a checkpoint that one publishes."""
-    return replace(checkpoint, training=None, state=None)
+def load_training_state(folder: Path) -> TrainingState:
+    """What training needs to go on from a checkpoint folder.
 
-
-def _load_state(path: Path) -> TrainingState | None:
+    Raises:
+        CheckpointError: the folder holds no training state, or one that is broken.
+    """
+    path = folder / "state.pt"
     if not path.is_file():
-        return None
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    return TrainingState(content["step"], content["seconds"], content["optimizer"], content["random_states"])
+        raise CheckpointError(f"{folder} holds no training state (state.pt): it cannot be resumed, only started from")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        return TrainingState(content["step"], content["seconds"], content["optimizer"], content["random_states"])
+    except (UnpicklingError, RuntimeError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is not a training state that this version wrote: {error!r:.300}") from None
 
 
 def _stored_task(data: Any, folder: Path) -> StoredTask:

@@ -9,12 +9,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from uniperceiver.data.images import ImageError, read_image
+from uniperceiver.data.images import PICTURE_SUFFIXES, ImageError, read_image
 from uniperceiver.predictions import Caption, Classification, Detection
 from uniperceiver.render import draw_detection
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
-"""Files of a folder that are taken for pictures."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +31,9 @@ def find_pictures(given: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
             if not inside:
-                raise FileNotFoundError(f"no picture in {path}: looked for {', '.join(sorted(SUFFIXES))}")
+                raise FileNotFoundError(f"no picture in {path}: looked for {', '.join(sorted(PICTURE_SUFFIXES))}")
             found += inside
         elif path.is_file():
             found.append(path)

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from uniperceiver.checkpoint import Checkpoint, StoredTask, load_checkpoint
-from uniperceiver.config import TaskKind
+from uniperceiver.config import TaskConfig, TaskKind
 from uniperceiver.data.images import read_image, to_rgb_tensor
 from uniperceiver.data.records import AnnotatedImage, CaptionedImage, LabelledImage, Record
 from uniperceiver.data.transforms import test_transform
@@ -31,7 +31,7 @@ class Predictor:
         self.checkpoint = checkpoint
         self.device = torch.device(device)
         self.model = checkpoint.model.to(self.device).eval()
-        self._tasks: dict[tuple[TaskKind, tuple[str, ...] | None], tuple[Task, StoredTask]] = {}
+        self._tasks: dict[tuple[TaskKind, tuple[str, ...] | None], tuple[Task, TaskConfig]] = {}
 
     @classmethod
     def from_checkpoint(cls, folder: str | Path, device: torch.device | str = "cpu") -> Self:
@@ -54,26 +54,38 @@ class Predictor:
         return self._predict("captioning", [CaptionedImage(image, "", ("",)) for image in _tensors(pictures)], None)
 
     def _predict(self, kind: TaskKind, records: Sequence[Record], labels: Sequence[str] | None) -> list[Any]:
-        task, stored = self._task(kind, None if labels is None else tuple(labels))
-        transform = test_transform(kind, stored.config.image)
+        task, config = self._task(kind, None if labels is None else tuple(labels))
+        transform = test_transform(kind, config.image)
         with torch.inference_mode():
             batches = (task.collate([transform(record)]).to(self.device) for record in records)
             return [prediction for batch in batches for prediction in task.predict(self.model, batch)]
 
-    def _task(self, kind: TaskKind, labels: tuple[str, ...] | None) -> tuple[Task, StoredTask]:
+    def _task(self, kind: TaskKind, labels: tuple[str, ...] | None) -> tuple[Task, TaskConfig]:
         """The task, with its candidates encoded once however often it is asked."""
+        if labels is not None and not labels:
+            raise ValueError("labels is empty: give at least one name, or None for the names it was trained with")
         if (kind, labels) not in self._tasks:
-            stored = [task for task in self.checkpoint.tasks.values() if task.config.kind == kind]
-            if not stored:
-                known = ", ".join(sorted({task.config.kind for task in self.checkpoint.tasks.values()})) or "nothing"
-                raise ValueError(f"this checkpoint was not trained for {kind}; it was trained for {known}")
-            if labels is not None and not labels:
-                raise ValueError("labels is empty: give at least one name, or None for the names it was trained with")
-            setting = TaskSetting(stored[0].config, self.checkpoint.tokenizer, self.model.config.image.backbone)
-            texts, token_ids = (stored[0].texts, stored[0].token_ids) if labels is None else (labels, ())
+            stored = self._stored(kind)
+            setting = TaskSetting(stored.config, self.checkpoint.tokenizer, self.model.config.image.backbone)
+            texts, token_ids = (stored.texts, stored.token_ids) if labels is None else (labels, ())
             candidates = CandidateSet.restored(texts, token_ids, self.checkpoint.tokenizer)
-            self._tasks[kind, labels] = build_task(setting, candidates), stored[0]
+            self._tasks[kind, labels] = build_task(setting, candidates), stored.config
         return self._tasks[kind, labels]
+
+    def _stored(self, kind: TaskKind) -> StoredTask:
+        """The task of this kind that the model was trained for.
+
+        Of several streams of a kind, the one with the largest test pictures says how pictures are prepared, and the
+        candidates of all are candidates.
+        """
+        stored = [task for task in self.checkpoint.tasks.values() if task.config.kind == kind]
+        if not stored:
+            known = ", ".join(sorted({task.config.kind for task in self.checkpoint.tasks.values()})) or "nothing"
+            raise ValueError(f"this checkpoint was not trained for {kind}; it was trained for {known}")
+        largest = max(stored, key=lambda task: task.config.image.test)
+        texts = dict.fromkeys(text for task in stored for text in task.texts)
+        token_ids = dict.fromkeys(index for task in stored for index in task.token_ids)
+        return StoredTask(largest.config, tuple(texts), tuple(token_ids))
 
 
 def _tensors(pictures: Picture | Sequence[Picture]) -> list[Tensor]:

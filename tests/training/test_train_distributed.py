@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from uniperceiver.checkpoint import load_checkpoint
+from uniperceiver.checkpoint import load_checkpoint, load_training_state
 from uniperceiver.config import load_train_config
 from uniperceiver.training.train import train
 
@@ -24,9 +24,18 @@ def torchrun(train_yaml: Path, data: Path, out: Path, *options: str) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_two_processes_train_as_one_with_the_joint_batch(train_yaml: Path, data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="unmixed"),
+        pytest.param({"sampling": "mixed", "accumulate": 2, "checkpoint_activations": True}, id="mixed"),
+    ],
+)
+def test_two_processes_train_as_one_with_the_joint_batch(
+    changes: dict, train_yaml: Path, data: Path, tmp_path: Path
+) -> None:
     """Streams without randomness inside a process: the same losses and, up to rounding, the same weights."""
-    config = yaml.safe_load(train_yaml.read_text())
+    config = yaml.safe_load(train_yaml.read_text()) | changes
     kept = {name: config["streams"][name] for name in ("folders", "shards")}
     model = yaml.safe_load(Path(config["model"]).read_text())
     model["decoder"]["moe"]["noise"] = 0.0
@@ -34,6 +43,11 @@ def test_two_processes_train_as_one_with_the_joint_batch(train_yaml: Path, data:
     Path(config["model"]).write_text(yaml.safe_dump(model))
     # float32 sums differ in the last bits, and AdamW turns bits of a tiny first gradient into whole steps.
     config["optimizer"] = {"learning_rate": 1.0e-4, "eps": 1.0e-3}
+    if "sampling" in changes:
+        config["optimizer"] |= {"name": "adamw"}
+        config["schedule"]["steps"] = 3
+        for stream in kept.values():
+            stream["batch_size"] = 4  # half of it is each stream's share
     config["streams"] = kept
     train_yaml.write_text(yaml.safe_dump(config))
     torchrun(train_yaml, data, tmp_path / "two")
@@ -53,8 +67,7 @@ def test_two_processes_train_as_one_with_the_joint_batch(train_yaml: Path, data:
 
 def test_all_tasks_train_and_resume_in_two_processes(train_yaml: Path, data: Path, tmp_path: Path) -> None:
     torchrun(train_yaml, data, tmp_path / "run")
-    checkpoint = load_checkpoint(tmp_path / "run" / "checkpoint")
-    assert checkpoint.state is not None
-    assert checkpoint.state.step == 8
-    assert len(checkpoint.state.random_states) == 2
+    state = load_training_state(tmp_path / "run" / "checkpoint")
+    assert state.step == 8
+    assert len(state.random_states) == 2
     torchrun(train_yaml, data, tmp_path / "run", "--resume")
