@@ -16,7 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "data": LEAVES | {"data"},
     "tasks": LEAVES | {"model", "losses", "data", "tasks"},
     "training": LEAVES | {"model", "tasks", "data", "checkpoint", "training", "convert"},
-    "evaluation": LEAVES | {"tasks", "data", "model", "evaluation", "checkpoint"},
+    "evaluation": LEAVES | {"tasks", "data", "model", "evaluation", "checkpoint", "render"},
     "checkpoint": LEAVES | {"model", "data.tokenizer"},
     "convert": LEAVES | {"model", "convert"},
     "predictor": LEAVES | {"tasks", "checkpoint", "data", "model"},

@@ -14,10 +14,10 @@ MASK_OPACITY = 0.45
 _GOLDEN_RATIO = 0.618034
 
 
-def draw_detection(picture: Image.Image, detection: Detection) -> Image.Image:
+def draw_detection(picture: Image.Image, detection: Detection, *, show_scores: bool = True) -> Image.Image:
     """An RGB copy of the picture with the objects on it: translucent masks, boxes, names with scores in percent.
 
-    Every class has a colour of its own. Better objects lie above worse ones.
+    Every class has a colour of its own. Better objects lie above worse ones. Annotated objects have no scores to show.
 
     Raises:
         ValueError: masks of another size than the picture.
@@ -35,7 +35,8 @@ def draw_detection(picture: Image.Image, detection: Detection) -> Image.Image:
         x0, y0, x1, y1 = detection.boxes[index].tolist()
         draw.rectangle((min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)), outline=colours[index], width=line)
     for index in order.tolist():
-        text = f"{detection.names[index]} {100 * detection.scores[index]:.0f}"
+        name = detection.names[index].encode("utf-8", "replace").decode()  # the font stops at half a surrogate pair
+        text = f"{name} {100 * detection.scores[index]:.0f}" if show_scores else name
         _write(draw, text, detection.boxes[index], colours[index], font, canvas.size)
     return canvas
 

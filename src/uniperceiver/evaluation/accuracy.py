@@ -23,6 +23,13 @@ def top_k_accuracy(ranked: Sequence[Sequence[Any] | np.ndarray], targets: Sequen
     return sum(target in list(answers[:k]) for answers, target in zip(ranked, targets, strict=True)) / len(targets)
 
 
+def accuracy_by_target(answers: Sequence[Any], targets: Sequence[int]) -> dict[int, float]:
+    """Target → share, in [0, 1], of its items that got the right answer; targets in rising order."""
+    counts = Counter(targets)
+    hits = Counter(target for answer, target in zip(answers, targets, strict=True) if answer == target)
+    return {target: hits[target] / counts[target] for target in sorted(counts)}
+
+
 def most_frequent(answers: Sequence[Hashable], k: int) -> list[Hashable]:
     """The ``k`` most frequent answers; of equally frequent ones those that come first."""
     return [answer for answer, _ in Counter(answers).most_common(k)]

@@ -12,6 +12,8 @@ from uniperceiver.config import ConfigError, StreamConfig, TrainConfig
 from uniperceiver.data.datasets import open_dataset
 from uniperceiver.data.transforms import test_transform
 from uniperceiver.evaluation.evaluate import evaluate
+from uniperceiver.evaluation.example_collection import ExampleCollector
+from uniperceiver.evaluation.html_report import write_html_report
 from uniperceiver.evaluation.report import StreamReport, write_report
 from uniperceiver.tasks import build_task, find_candidates
 from uniperceiver.tasks.candidates import CandidateSet
@@ -25,19 +27,23 @@ def evaluate_checkpoint(
     report: Path,
     device: torch.device | str = "cpu",
 ) -> dict[str, StreamReport]:
-    """Evaluate the model in ``folder``, print a table and write ``report``.
+    """Evaluate the model in ``folder``, print a table, write ``report`` and beside it the same as HTML, with pictures.
 
     Args:
         folder: a checkpoint.
         config: whose evaluation data to use; None: those the checkpoint was trained with.
         streams: names of streams to evaluate; None: all that have evaluation data.
-        report: the JSON file to write.
+        report: the JSON file to write. The HTML file has its name but for the suffix; its curves come from the
+            ``log.jsonl`` that training writes beside the checkpoint.
         device: where to compute.
 
     Raises:
         CheckpointError: not a checkpoint, or one without a training configuration while ``config`` is None.
         ConfigError: a stream that is unknown or has no evaluation data.
+        ValueError: ``report`` has the name of the HTML file.
     """
+    if report.suffix == ".html":
+        raise ValueError(f"--out {report} is where the JSON goes: name it .json, the HTML file is written beside it")
     checkpoint = load_checkpoint(folder, device)
     config = config or checkpoint.training
     if config is None:
@@ -45,6 +51,7 @@ def evaluate_checkpoint(
     chosen = _chosen(config, streams)
     reports = {name: _evaluate_stream(checkpoint, name, stream) for name, stream in chosen.items()}
     write_report(report, str(folder), reports)
+    write_html_report(report.with_suffix(".html"), str(folder), reports, folder.parent / "log.jsonl")
     return reports
 
 
@@ -68,6 +75,7 @@ def _evaluate_stream(checkpoint: Checkpoint, name: str, stream: StreamConfig) ->
         candidates = CandidateSet.restored(stored.texts, stored.token_ids, checkpoint.tokenizer)
     else:  # a stream that the checkpoint was not trained on: its candidates are those that training would find
         candidates = find_candidates(setting, training)
+    examples = ExampleCollector(dataset, checkpoint.tokenizer)
     result = evaluate(
         checkpoint.model,
         build_task(setting, candidates),
@@ -75,5 +83,6 @@ def _evaluate_stream(checkpoint: Checkpoint, name: str, stream: StreamConfig) ->
         test_transform(stream.task.kind, stream.task.image),
         batch_size=stream.batch_size,
         training=training,
+        examples=examples,
     )
-    return StreamReport(stream.task.kind, repr(dataset), result)
+    return StreamReport(stream.task.kind, repr(dataset), result, examples.sheet())

@@ -12,6 +12,7 @@ from rich.progress import Progress
 from uniperceiver.data.datasets import Dataset
 from uniperceiver.data.loading import evaluation_batches
 from uniperceiver.data.transforms import Transform
+from uniperceiver.evaluation.example_collection import ExampleCollector
 from uniperceiver.evaluation.scoring import (
     AnswerScorer,
     CaptionScorer,
@@ -36,6 +37,7 @@ def evaluate(
     batch_size: int,
     workers: int = 0,
     training: Any = None,
+    examples: ExampleCollector | None = None,
     show_progress: bool = True,
 ) -> EvaluationResult:
     """The metrics of ``task`` on every record of ``dataset``.
@@ -49,6 +51,7 @@ def evaluate(
         transform: what pictures go through, `data.transforms.test_transform`.
         training: the data the task was trained on; captions (``texts()``), answers (``answers()``) and boxes
             (``objects()``) of the trivial baselines come from it. None: from the evaluated references.
+        examples: takes in the predictions too, to show some of them.
 
     Raises:
         ValueError: no records, or class names of the data that are not the task's candidates.
@@ -63,6 +66,8 @@ def evaluate(
             predictions = task.predict(model, batch.to(device))
             scorer = scorer or scorer_for(predictions[0], task, dataset, training)
             scorer.add(records, batch, predictions)
+            if examples is not None:
+                examples.add(records, batch, predictions)
     assert scorer is not None  # there was a record
     return scorer.result()
 
@@ -77,7 +82,7 @@ def scorer_for(prediction: object, task: Task, dataset: Any, training: Any = Non
     match prediction:
         case Classification():
             _check_names(task, dataset)
-            return ClassificationScorer()
+            return ClassificationScorer(dataset.names)
         case Detection():
             _check_names(task, dataset)
             return DetectionScorer(dataset, training)

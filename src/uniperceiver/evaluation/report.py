@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from uniperceiver.evaluation.examples import ExampleSheet
 from uniperceiver.evaluation.scoring import EvaluationResult
 
 
@@ -23,6 +24,8 @@ class StreamReport:
     dataset: str
     """The data set in words."""
     result: EvaluationResult
+    sheet: ExampleSheet = field(default_factory=ExampleSheet)
+    """Predictions to look at."""
 
 
 def report_table(model: str, streams: Mapping[str, StreamReport]) -> Table:
@@ -68,6 +71,7 @@ def report_json(model: str, streams: Mapping[str, StreamReport], date: datetime)
                 "metrics": _with_nulls(stream.result.metrics),
                 "baselines": _with_nulls(stream.result.baselines),
                 "per_class": _with_nulls(stream.result.per_class),
+                "per_class_metric": stream.result.per_class_metric or None,
             }
             for name, stream in streams.items()
         },

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from uniperceiver.data.records import CaptionedImage, LabelledImage, ObjectReference, QuestionedImage
-from uniperceiver.evaluation.accuracy import constant_accuracy, most_frequent, top_k_accuracy
+from uniperceiver.evaluation.accuracy import accuracy_by_target, constant_accuracy, most_frequent, top_k_accuracy
 from uniperceiver.evaluation.average_precision import (
     AveragePrecision,
     CompressedDetection,
@@ -39,7 +39,8 @@ class EvaluationResult:
     protocol: str
     """How the numbers came about, in a sentence or two."""
     per_class: dict[str, float] = field(default_factory=dict)
-    """Class name → box AP50, where there are objects."""
+    """Class name → its ``per_class_metric``, of the classes that occur."""
+    per_class_metric: str = ""
 
 
 class Scorer(Protocol):
@@ -57,7 +58,9 @@ class Scorer(Protocol):
 class ClassificationScorer:
     """Top-1 and top-5 accuracy."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Sequence[str]) -> None:
+        """``names`` of the classes, in the order of the labels."""
+        self.names = names
         self.ranked: list[np.ndarray] = []
         self.targets: list[int] = []
 
@@ -68,6 +71,7 @@ class ClassificationScorer:
 
     def result(self) -> EvaluationResult:
         """Top-1 and top-5; the baseline names the most frequent classes."""
+        firsts = [int(labels[0]) for labels in self.ranked]
         return EvaluationResult(
             metrics={f"top{k}": top_k_accuracy(self.ranked, self.targets, k) for k in (1, 5)},
             baselines={f"top{k}": constant_accuracy(self.targets, k) for k in (1, 5)},
@@ -76,6 +80,8 @@ class ClassificationScorer:
             unit="images",
             protocol="Accuracy of the most likely class and of the five most likely. Baseline: the most frequent "
             "classes of the evaluated images.",
+            per_class={self.names[label]: share for label, share in accuracy_by_target(firsts, self.targets).items()},
+            per_class_metric="top1",
         )
 
 
@@ -236,6 +242,7 @@ class DetectionScorer:
             "ranked by score times mask score. Baseline: the training data's mean box of every class, scored by its "
             "frequency.",
             per_class={self.data.names[label]: ap for label, ap in named["box"].ap50_of_class.items()},
+            per_class_metric="box_ap50",
         )
 
 
