@@ -92,7 +92,8 @@ def train(
 def evaluate(
     model: Model,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where report.json goes. Default: beside the checkpoint.")
+        Path | None,
+        typer.Option("--out", help="Where report.json goes, and report.html with it. Default: beside the checkpoint."),
     ] = None,
     stream: Annotated[list[str] | None, typer.Option("--stream", help="Only these streams. Repeatable.")] = None,
     config: Annotated[
@@ -101,12 +102,29 @@ def evaluate(
     path: Paths = None,
     device: Device = "cpu",
 ) -> None:
-    """Evaluate every stream on its held-out data: a table and report.json."""
+    """Evaluate every stream on its held-out data: a table, report.json, and report.html with curves and examples."""
     from uniperceiver.config import load_train_config
     from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
 
     settings = load_train_config(config, _named_paths(path)) if config else None
-    evaluate_checkpoint(model, settings, stream, out or model.parent / "report.json", device)
+    report = out or model.parent / "report.json"
+    evaluate_checkpoint(model, settings, stream, report, device)
+    typer.echo(f"report: {report.with_suffix('.html')}")
+
+
+@app.command()
+def curves(
+    run: Annotated[Path, typer.Argument(help="The folder that train wrote to, or its log.jsonl.")],
+    out: Annotated[Path, typer.Option("--out", help="The SVG file to write.")],
+) -> None:
+    """Draw the loss of every stream and the learning rate of a training."""
+    from uniperceiver.evaluation.curves import curves_svg
+    from uniperceiver.evaluation.training_log import read_training_log
+
+    steps = read_training_log(run / "log.jsonl" if run.is_dir() else run)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(curves_svg(steps), encoding="utf-8")
+    typer.echo(str(out))
 
 
 @app.command()
