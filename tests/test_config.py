@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -12,8 +13,12 @@ from uniperceiver.config import (
     ModelConfig,
     MoEConfig,
     OptimizerConfig,
+    PlainTextConfig,
     ProposalConfig,
+    TaskKind,
     ProposalLossConfig,
+    StreamConfig,
+    TaskConfig,
     TrainConfig,
     UnifiedDecoderConfig,
     from_data,
@@ -23,8 +28,9 @@ from uniperceiver.config import (
     shipped,
     to_data,
 )
+from uniperceiver.data.datasets import open_dataset
 
-PATHS = dict.fromkeys(("cifar", "imagenet", "coco", "flickr"), "somewhere")
+PATHS = dict.fromkeys(("cifar", "imagenet", "coco", "flickr", "cutouts"), "somewhere") | {"names": "80"}
 
 
 @pytest.mark.parametrize("name", shipped("model"))
@@ -89,3 +95,19 @@ def test_values_that_do_not_fit_together_are_refused() -> None:
         OptimizerConfig(clip_norm=1.0)
     with pytest.raises(ConfigError, match="streams is empty"):
         from_data(TrainConfig, {"model": "nano", "streams": {}, "schedule": {"steps": 1}}, "x")
+
+
+def test_mixed_sampling_needs_plain_adamw() -> None:
+    stream = StreamConfig(TaskConfig("masked_language_modeling"), PlainTextConfig("x"), 1, 1.0)
+    data = {"model": "nano", "streams": {"language": to_data(stream)}, "schedule": {"steps": 1}, "sampling": "mixed"}
+    with pytest.raises(ConfigError, match=r"sampling: mixed needs optimizer\.name: adamw"):
+        from_data(TrainConfig, data, "test")
+    assert from_data(TrainConfig, data | {"optimizer": {"name": "adamw"}}, "test").sampling == "mixed"
+
+
+def test_the_demo_has_data_for_every_task() -> None:
+    config = load_train_config("demo", {"cutouts": "shapes", "names": "null"})
+    assert {stream.task.kind for stream in config.streams.values()} == set(get_args(TaskKind))
+    for stream in config.streams.values():
+        assert stream.evaluation is not None
+        assert len(open_dataset(stream.dataset)) > len(open_dataset(stream.evaluation)) > 0

@@ -504,7 +504,7 @@ class TrainConfig:
             raise ValueError("streams is empty: a training needs at least one stream")
         if self.sampling == "mixed" and self.optimizer.name == "mt_adamw":
             raise ValueError(
-                "sampling: mixed needs optimizer.name: adamw, for mt_adamw normalises the gradient of one stream per step"
+                "sampling: mixed needs optimizer.name: adamw: mt_adamw normalises the gradient of one stream per step"
             )
 
 

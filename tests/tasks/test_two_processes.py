@@ -38,6 +38,13 @@ def losses_and_gradient(
     return {name: loss.detach() for name, loss in losses.items()}, torch.cat(gradients)
 
 
+def own_negatives(rank: int, folder: Path, model: UniPerceiver, retrieval: RetrievalTask, batches: list) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    torch.save(retrieval.loss(model, batches[rank]), folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
 def work(rank: int, folder: Path, arguments: tuple) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
@@ -61,3 +68,17 @@ def test_two_processes_are_one(
     for name, loss in losses.items():
         torch.testing.assert_close((parts[0][0][name] + parts[1][0][name]) / 2, loss)
     torch.testing.assert_close((parts[0][1] + parts[1][1]) / 2, gradient, atol=1e-5, rtol=1e-3)
+
+
+def test_negatives_that_are_not_gathered_are_those_of_the_own_process(
+    model: UniPerceiver, setting: Callable, picture: Callable, tmp_path: Path
+) -> None:
+    """Tab. 4 without "Gather Feature": every process has the losses that it would have alone."""
+    chosen = setting(kind="retrieval", gather_negatives=False)
+    retrieval = RetrievalTask(chosen, find_candidates(chosen, None))
+    records = [CaptionedImage(picture((60 * i, 90, 40)), f"{i}", (caption,)) for i, caption in enumerate(CAPTIONS)]
+    batches = [retrieval.collate(records[:2]), retrieval.collate(records[2:])]
+    model.requires_grad_(False)  # losses without a graph can be saved
+    mp.start_processes(own_negatives, (tmp_path, model, retrieval, batches), nprocs=2, start_method="fork")
+    for rank, batch in enumerate(batches):
+        torch.testing.assert_close(torch.load(tmp_path / f"{rank}.pt"), retrieval.loss(model, batch))

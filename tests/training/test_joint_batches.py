@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uniperceiver.config import PlainTextConfig, StreamConfig, TaskConfig
+from uniperceiver.config import PlainTextConfig, Sampling, StreamConfig, TaskConfig
 from uniperceiver.training.joint_batches import JointBatches, stream_seed
 from uniperceiver.training.mixture import Mixture
 
@@ -17,15 +17,15 @@ class Numbers:
         return f"{self.name}{number}"
 
 
-def joint(accumulate: int) -> tuple[Mixture, JointBatches]:
+def joint(accumulate: int, sampling: Sampling = "unmixed") -> tuple[Mixture, JointBatches]:
     stream = StreamConfig(TaskConfig("masked_language_modeling"), PlainTextConfig("x"), 1, 1.0)
-    mixture = Mixture({"a": stream, "b": stream}, seed=3)
+    mixture = Mixture({"a": stream, "b": stream}, seed=3, sampling=sampling)
     return mixture, JointBatches(mixture, {"a": Numbers("a"), "b": Numbers("b")}, accumulate)  # type: ignore[dict-item]
 
 
 def test_every_stream_gives_its_batches_in_order_and_leaves_none_out() -> None:
     mixture, batches = joint(accumulate=2)
-    given = [batch for step in range(50) for batch in batches[step]]
+    given = [batch for step in range(50) for parts in batches[step].values() for batch in parts]
     for name in "ab":
         steps = sum(mixture.stream_at(step) == name for step in range(50))
         assert [b for b in given if b[0] == name] == [f"{name}{k}" for k in range(2 * steps)]
@@ -38,6 +38,12 @@ def test_a_step_has_the_same_batches_whatever_was_asked_before() -> None:
     assert fresh[29] == expected[29]
     assert fresh[7] == expected[7]
     assert fresh[8] == expected[8]
+
+
+def test_mixed_steps_have_the_batches_of_every_stream() -> None:
+    _, batches = joint(accumulate=2, sampling="mixed")
+    assert batches[0] == {"a": ["a0", "a1"], "b": ["b0", "b1"]}
+    assert batches[7] == {"a": ["a14", "a15"], "b": ["b14", "b15"]}
 
 
 def test_streams_have_seeds_of_their_own() -> None:

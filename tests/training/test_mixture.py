@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -19,6 +20,11 @@ def make_streams(weights: dict[str, float]) -> dict[str, StreamConfig]:
         name: StreamConfig(task=task, dataset=dataset, batch_size=1, sampling_weight=weight, scale=weight + 1)
         for name, weight in weights.items()
     }
+
+
+STREAM = StreamConfig(
+    TaskConfig("masked_language_modeling"), PlainTextConfig("texts.txt"), batch_size=4, sampling_weight=1.0, scale=3.0
+)
 
 
 def test_ratios_add_up_to_one_and_scales_are_as_given() -> None:
@@ -68,3 +74,27 @@ def test_mistakes_are_named() -> None:
         Mixture(make_streams(WEIGHTS), seed=-1)
     with pytest.raises(ValueError, match="no stream 'vqa' in the mixture: it has captions, detection, names"):
         Mixture(make_streams(WEIGHTS), seed=0).scale("vqa")
+
+
+def test_unmixed_sampling_trains_the_stream_that_is_drawn_with_its_whole_batch() -> None:
+    mixture = Mixture({"a": replace(STREAM, batch_size=32), "b": STREAM}, seed=0)
+    assert [mixture.streams_at(step) for step in range(20)] == [(mixture.stream_at(step),) for step in range(20)]
+    assert mixture.batch_size("a") == 32
+    assert mixture.loss_weight("a") == STREAM.scale
+
+
+def test_mixed_sampling_trains_every_stream_with_its_share() -> None:
+    """The same examples and the same weights as unmixed sampling has on average over its draws."""
+    streams = {name: replace(STREAM, sampling_weight=weight, batch_size=24) for name, weight in WEIGHTS.items()}
+    mixed = Mixture(streams, seed=0, sampling="mixed")
+    assert mixed.streams_at(0) == mixed.streams_at(9) == tuple(sorted(WEIGHTS))
+    assert {name: mixed.batch_size(name) for name in WEIGHTS} == {"detection": 16, "captions": 5, "names": 3}
+    unmixed = Mixture(streams, seed=0)
+    for name in WEIGHTS:
+        assert mixed.loss_weight(name) == pytest.approx(unmixed.loss_weight(name) * unmixed.sampling_ratio(name))
+
+
+@pytest.mark.parametrize(("batch_size", "expected"), [(1, 1), (2, 2), (5, 2), (100, 10)])
+def test_a_share_of_a_batch_is_at_least_a_pair(batch_size: int, expected: int) -> None:
+    rare = replace(STREAM, batch_size=batch_size, sampling_weight=0.1)
+    assert Mixture({"rare": rare, "b": replace(STREAM, sampling_weight=0.9)}, 0, "mixed").batch_size("rare") == expected

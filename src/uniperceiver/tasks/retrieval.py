@@ -92,15 +92,18 @@ class RetrievalTask:
     def loss(self, model: UniPerceiver, batch: RetrievalBatch) -> dict[str, Tensor]:
         """Eq. (7) in both directions, each the mean over the pairs of this process.
 
-        Negatives are all other pairs of all processes, except those that are the same picture or say the same: these
-        would be right answers counted as wrong.
+        Negatives are all other pairs of all processes, or of this one alone (``gather_negatives``), except those that
+        are the same picture or say the same: these would be right answers counted as wrong.
         Paper: silent on the direction and on equal captions. Both directions are added, as in v1.
         """
         images, texts = self._images(model, batch), self._texts(model, batch.text.rows(batch.drawn))
-        all_images, all_texts = gather_with_gradient(images), gather_with_gradient(texts)
-        image_keys, text_keys = gather(batch.image_keys), gather(batch.text_keys)
-        sizes = gather(torch.tensor([len(images)], device=images.device)).tolist()
-        own = sum(sizes[: rank()]) + torch.arange(len(images), device=images.device)
+        all_images, all_texts, image_keys, text_keys = images, texts, batch.image_keys, batch.text_keys
+        own = torch.arange(len(images), device=images.device)
+        if self.setting.config.gather_negatives:
+            all_images, all_texts = gather_with_gradient(images), gather_with_gradient(texts)
+            image_keys, text_keys = gather(image_keys), gather(text_keys)
+            sizes = gather(torch.tensor([len(images)], device=images.device)).tolist()
+            own = own + sum(sizes[: rank()])
         is_same = (batch.image_keys[:, None] == image_keys) | (batch.text_keys[:, None] == text_keys)
         is_same[torch.arange(len(own), device=own.device), own] = False
         temperature = model.temperature()

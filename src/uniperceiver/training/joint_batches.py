@@ -12,9 +12,9 @@ from uniperceiver.training.mixture import Mixture
 
 
 class JointBatches:
-    """Step t → the ``accumulate`` batches of the stream that the mixture draws at t.
+    """Step t → by name, the ``accumulate`` batches of each stream that the mixture trains at t.
 
-    A pure function of the step, as `Mixture.stream_at` and `Batches` are: a training goes on at any step with the data
+    A pure function of the step, as `Mixture.streams_at` and `Batches` are: a training goes on at any step with the data
     it would have had, and the number of loading processes does not matter.
     """
 
@@ -25,16 +25,19 @@ class JointBatches:
         self._drawn: Counter[str] = Counter()
         self._counted = 0
 
-    def __getitem__(self, step: int) -> list[Any]:
-        name = self._mixture.stream_at(step)
-        first = self._draws_before(step)[name] * self._accumulate
-        return [self._streams[name][first + part] for part in range(self._accumulate)]
+    def __getitem__(self, step: int) -> dict[str, list[Any]]:
+        drawn = self._draws_before(step)
+        return {
+            name: [self._streams[name][drawn[name] * self._accumulate + part] for part in range(self._accumulate)]
+            for name in self._mixture.streams_at(step)
+        }
 
     def _draws_before(self, step: int) -> Counter[str]:
         """How often each stream is drawn before a step; steps are asked for in rising order, so little is counted."""
         if step < self._counted:
             self._drawn, self._counted = Counter(), 0
-        self._drawn.update(self._mixture.stream_at(earlier) for earlier in range(self._counted, step))
+        for earlier in range(self._counted, step):
+            self._drawn.update(self._mixture.streams_at(earlier))
         self._counted = step
         return self._drawn
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 @dataclass(frozen=True)
 class StepReport:
-    """One optimiser step."""
+    """One optimiser step, as it was for one stream; with mixed sampling a step has a report for every stream."""
 
     step: int
     stream: str
@@ -27,9 +27,9 @@ class StepReport:
     learning_rate: float
     """Of the decoder."""
     examples: int
-    """Records in the step, all ranks."""
+    """Records of the stream in the step, all ranks."""
     seconds: float
-    """Duration of the step, loading included."""
+    """Duration of the step, loading included; with mixed sampling, shared out evenly among the streams."""
     elapsed: float
     """Seconds since the training began, interrupted parts included."""
 

@@ -12,7 +12,7 @@ from uniperceiver.tasks.task import Task
 
 
 class MultiTaskLoss(nn.Module):
-    """One term of Eq. (7): the loss of the stream that was drawn. s_k is in the mixture and ω_k in the optimiser."""
+    """One term of Eq. (7) without its weights: s_k and ω_k are in the mixture, and with MT-AdamW in the optimiser."""
 
     def __init__(self, model: UniPerceiver, tasks: Mapping[str, Task]) -> None:
         super().__init__()

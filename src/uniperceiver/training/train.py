@@ -1,4 +1,4 @@
-"""Joint training: one task per step, drawn by the mixture; one optimiser step; a line of progress; a checkpoint."""
+"""Joint training: the streams of a step, as the mixture says; one optimiser step; a line of progress; a checkpoint."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from uniperceiver.checkpoint import (
     StoredTask,
     TrainingState,
     load_checkpoint,
+    load_training_state,
     save_checkpoint,
 )
 from uniperceiver.config import TaskConfig, TrainConfig, load_config
@@ -30,6 +31,7 @@ from uniperceiver.distributed import gather, joined_processes, mean_over_ranks, 
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.tasks import build_task, find_candidates
 from uniperceiver.tasks.task import Task, TaskSetting
+from uniperceiver.training.activation_checkpointing import checkpoint_activations
 from uniperceiver.training.joint_batches import JointBatches, stream_seed
 from uniperceiver.training.metrics_log import MetricsLog, StepReport
 from uniperceiver.training.mixture import Mixture
@@ -37,6 +39,7 @@ from uniperceiver.training.mt_adamw import MTAdamW
 from uniperceiver.training.multitask_loss import MultiTaskLoss
 from uniperceiver.training.parameter_groups import parameter_groups
 from uniperceiver.training.schedule import learning_rate_factor, set_learning_rates, training_progress
+from uniperceiver.training.tensorboard_log import TensorBoardLog
 
 
 class Training:
@@ -49,7 +52,7 @@ class Training:
         self.folder = folder
         self.device = torch.device(device)
         self.tokenizer = start.tokenizer
-        self.mixture = Mixture(config.streams, config.seed)
+        self.mixture = Mixture(config.streams, config.seed, config.sampling)
         self.optimizer = build_optimizer(config, start.model)
         self.step = 0
         self.seconds = 0.0
@@ -68,13 +71,15 @@ class Training:
                 dataset,
                 train_transform(row.task.kind, row.task.image),
                 self.tasks[name].collate,
-                batch_size=row.batch_size,
+                batch_size=self.mixture.batch_size(name),
                 seed=stream_seed(config.seed, name),
                 rank=rank(),
                 world_size=world_size(),
             )
         self.batches = endless(JointBatches(self.mixture, streams, config.accumulate), self.step, config.workers)
         self.model = start.model.to(self.device)
+        if config.checkpoint_activations:
+            checkpoint_activations(self.model)
         self.loss: nn.Module = MultiTaskLoss(self.model, self.tasks)
         if world_size() > 1:
             # A step uses the parameters of one task, and of these only the experts that its gates choose.
@@ -82,51 +87,62 @@ class Training:
 
     def run(self) -> None:
         """Train to the end of the schedule, writing checkpoints on the way."""
-        log = MetricsLog(self.folder, self.config.log_every) if rank() == 0 else None
+        logs = self._open_logs() if rank() == 0 else []
         self.loss.train()
         try:
             while self.progress() < 1:
-                report = self.take_step()
-                if log is not None:
-                    log.step(report, self.progress())
+                for report in self.take_step():
+                    for log in logs:
+                        log.step(report, self.progress())
                 if self.step % self.config.checkpoint_every == 0:
                     self.save()
         finally:
-            if log is not None:
+            for log in logs:
                 log.close()
         self.save()
+
+    def _open_logs(self) -> list[MetricsLog | TensorBoardLog]:
+        board = [TensorBoardLog(self.folder / "tensorboard", self.step)] if self.config.tensorboard else []
+        return [MetricsLog(self.folder, self.config.log_every), *board]
 
     def progress(self) -> float:
         """The part of the training that is done, by steps or by the clock."""
         return min(training_progress(self.config.schedule, self.step, self.seconds), 1.0)
 
-    def take_step(self) -> StepReport:
-        """Draw a stream, accumulate its gradients, update the weights."""
+    def take_step(self) -> list[StepReport]:
+        """Accumulate the gradients of the step's streams, update the weights; a report for each of the streams."""
         began = time.monotonic()
-        name = self.mixture.stream_at(self.step)
         factor = learning_rate_factor(self.config.schedule, self.step, self.progress())
         set_learning_rates(self.optimizer, factor)
         self.optimizer.zero_grad(set_to_none=True)
-        losses: defaultdict[str, float] = defaultdict(float)
-        for batch in next(self.batches):
-            for part, value in self._backward(name, batch.to(self.device)).items():
-                losses[part] += value / self.config.accumulate
-        norm = self._update(name)
+        losses = {name: self._accumulate(name, batches) for name, batches in next(self.batches).items()}
+        norm = self._update(list(losses))
         self.step += 1
         # Processes must agree on the time, for it drives the schedule and the end.
         seconds = float(mean_over_ranks(torch.tensor(time.monotonic() - began, device=self.device)))
         self.seconds += seconds
-        return StepReport(
-            step=self.step,
-            stream=name,
-            losses=dict(losses),
-            loss=sum(losses.values()),
-            gradient_norm=norm,
-            learning_rate=self.config.optimizer.learning_rate * self.config.optimizer.decoder_scale * factor,
-            examples=self.config.streams[name].batch_size * self.config.accumulate * world_size(),
-            seconds=seconds,
-            elapsed=self.seconds,
-        )
+        return [
+            StepReport(
+                step=self.step,
+                stream=name,
+                losses=parts,
+                loss=sum(parts.values()),
+                gradient_norm=norm,
+                learning_rate=self.config.optimizer.learning_rate * self.config.optimizer.decoder_scale * factor,
+                examples=self.mixture.batch_size(name) * self.config.accumulate * world_size(),
+                seconds=seconds / len(losses),
+                elapsed=self.seconds,
+            )
+            for name, parts in losses.items()
+        ]
+
+    def _accumulate(self, name: str, batches: list[Any]) -> dict[str, float]:
+        """Add the gradients of a stream's batches; the means of its losses."""
+        losses: defaultdict[str, float] = defaultdict(float)
+        for batch in batches:
+            for part, value in self._backward(name, batch.to(self.device)).items():
+                losses[part] += value / self.config.accumulate
+        return dict(losses)
 
     def _backward(self, name: str, batch: Any) -> dict[str, float]:
         is_reduced = self.config.precision == "bfloat16"
@@ -136,12 +152,15 @@ class Training:
         if not torch.isfinite(total):
             values = ", ".join(f"{part} {value.item():.4g}" for part, value in parts.items())
             raise FloatingPointError(f"step {self.step}, stream {name}: the loss is not finite ({values})")
-        (total / self.config.accumulate).backward()
+        # MT-AdamW normalises the gradient and then multiplies it with ω_k itself.
+        weight = 1.0 if isinstance(self.optimizer, MTAdamW) else self.mixture.loss_weight(name)
+        (total * weight / self.config.accumulate).backward()
         return {part: float(value.detach()) for part, value in parts.items()}
 
-    def _update(self, name: str) -> float:
+    def _update(self, names: list[str]) -> float:
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         if isinstance(self.optimizer, MTAdamW):
+            (name,) = names  # the configuration refuses MT-AdamW with mixed sampling
             return self.optimizer.step(sampling_ratio=self.mixture.sampling_ratio(name), scale=self.mixture.scale(name))
         norm: Tensor = torch.nn.utils.clip_grad_norm_(parameters, self.config.optimizer.clip_norm or float("inf"))
         self.optimizer.step()
@@ -177,10 +196,7 @@ def _start(config: TrainConfig, written: Path, resume: bool) -> Checkpoint:
         if written.exists():
             raise CheckpointError(f"{written} exists already: resume it with --resume, or choose another --out")
         return initial(config)
-    start = load_checkpoint(written)
-    if start.state is None:
-        raise CheckpointError(f"{written} holds no training state to resume from")
-    return start
+    return replace(load_checkpoint(written), state=load_training_state(written))
 
 
 def build_optimizer(config: TrainConfig, model: UniPerceiver) -> torch.optim.Optimizer:
@@ -204,7 +220,7 @@ def initial(config: TrainConfig) -> Checkpoint:
     Weights that are not loaded are random, a function of ``config.seed``, so they are the same on every rank.
     """
     if Path(config.model).is_dir():
-        return replace(load_checkpoint(Path(config.model)), training=None, state=None, tasks={})
+        return replace(load_checkpoint(Path(config.model)), training=None, tasks={})
     torch.manual_seed(config.seed)
     model = UniPerceiver(load_config(config.model))
     load_pretrained(model)
