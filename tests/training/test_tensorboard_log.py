@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from uniperceiver.config import OptimizerConfig, load_train_config
+from uniperceiver import cli
 from uniperceiver.training.metrics_log import StepReport
 from uniperceiver.training.tensorboard_log import TensorBoardLog
-from uniperceiver.training.train import train
 
 
 def report(step: int, loss: float) -> StepReport:
@@ -54,16 +53,15 @@ def test_a_resumed_training_replaces_the_steps_after_its_checkpoint(tmp_path: Pa
 
 
 def test_a_mixed_training_writes_every_stream_at_every_step(train_yaml: Path, data: Path, tmp_path: Path) -> None:
-    config = load_train_config(str(train_yaml), {"root": str(data)})
-    kept = {name: config.streams[name] for name in ("folders", "language")}
-    schedule = replace(config.schedule, steps=2)
-    adamw = OptimizerConfig(name="adamw")
-    train(
-        replace(config, streams=kept, schedule=schedule, sampling="mixed", optimizer=adamw, tensorboard=True),
-        tmp_path / "run",
-    )
+    config = yaml.safe_load(train_yaml.read_text())
+    config |= {"sampling": "mixed", "optimizer": {"name": "adamw"}, "schedule": {"steps": 2}}
+    config["streams"] = {name: config["streams"][name] for name in ("folders", "language")}
+    train_yaml.write_text(yaml.safe_dump(config))
+    with pytest.raises(SystemExit) as end:
+        cli.main(["train", str(train_yaml), "--out", str(tmp_path / "run"), "--path", f"root={data}", "--tensorboard"])
+    assert not end.value.code
     found = scalars(tmp_path / "run" / "tensorboard")
-    assert all(set(found[f"{name}/loss"]) == {1, 2} for name in kept)
+    assert all(set(found[f"{name}/loss"]) == {1, 2} for name in config["streams"])
 
 
 def test_without_tensorboard_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

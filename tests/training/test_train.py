@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from uniperceiver.checkpoint import CheckpointError, load_checkpoint, load_training_state
-from uniperceiver.config import OptimizerConfig, TrainConfig, load_train_config
+from uniperceiver.config import OptimizerConfig, Sampling, TrainConfig, load_train_config
 from uniperceiver.training.train import Training, initial, train
 
 
@@ -41,12 +41,17 @@ def test_joint_training_logs_every_step_and_leaves_a_checkpoint(config: TrainCon
     assert checkpoint.tasks["captions"].token_ids
 
 
-@pytest.mark.parametrize("optimizer", [OptimizerConfig(), OptimizerConfig(name="adamw", clip_norm=1.0)])
+ADAMW = OptimizerConfig(name="adamw", clip_norm=1.0)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "sampling"), [(OptimizerConfig(), "unmixed"), (ADAMW, "unmixed"), (ADAMW, "mixed")]
+)
 def test_a_resumed_training_equals_an_uninterrupted_one(
-    config: TrainConfig, optimizer: OptimizerConfig, tmp_path: Path
+    config: TrainConfig, optimizer: OptimizerConfig, sampling: Sampling, tmp_path: Path
 ) -> None:
     """Eight steps in one go, and four, a new process' state, four more: the same weights to the last bit."""
-    config = replace(config, optimizer=optimizer, accumulate=2)
+    config = replace(config, optimizer=optimizer, sampling=sampling, accumulate=2)
     whole = weights(train(config, tmp_path / "whole"))
     first = Training(config, tmp_path / "parts", initial(config), "cpu")
     first.loss.train()
@@ -56,6 +61,40 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     torch.manual_seed(99)
     parts = weights(train(config, tmp_path / "parts", resume=True))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def gradients(config: TrainConfig, folder: Path) -> dict[str, torch.Tensor]:
+    """What the first step leaves in every parameter that it reaches."""
+    training = Training(config, folder, initial(config), "cpu")
+    training.loss.eval()  # without noise
+    training.take_step()
+    return {name: p.grad for name, p in training.model.named_parameters() if p.grad is not None}
+
+
+def test_a_mixed_step_has_the_gradient_of_equation_7(config: TrainConfig, tmp_path: Path) -> None:
+    """Σ s_k ω_k ∇L_k, the terms from trainings of one stream each."""
+    rows = {
+        "folders": replace(config.streams["folders"], sampling_weight=0.6, scale=2.0),
+        "language": replace(config.streams["language"], sampling_weight=0.2),
+    }
+    config = replace(config, optimizer=OptimizerConfig(name="adamw"))
+    mixed = gradients(replace(config, streams=rows, sampling="mixed"), tmp_path)
+    folders, language = (
+        gradients(replace(config, streams={name: replace(row, scale=1.0)}), tmp_path) for name, row in rows.items()
+    )
+    assert set(mixed) == set(folders) | set(language)
+    for name, gradient in mixed.items():
+        expected = 0.75 * 2.0 * folders.get(name, 0.0) + 0.25 * language.get(name, 0.0)
+        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_plain_adamw_weighs_the_loss_with_the_scaling_factor(config: TrainConfig, tmp_path: Path) -> None:
+    rows = {"folders": config.streams["folders"]}
+    config = replace(config, streams=rows, optimizer=OptimizerConfig(name="adamw"))
+    once = gradients(config, tmp_path)
+    thrice = gradients(replace(config, streams={"folders": replace(rows["folders"], scale=3.0)}), tmp_path)
+    for name, gradient in thrice.items():
+        torch.testing.assert_close(gradient, 3 * once[name], rtol=1e-4, atol=1e-6)
 
 
 def test_loading_processes_change_nothing(config: TrainConfig, tmp_path: Path) -> None:
