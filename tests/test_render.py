@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -74,3 +76,15 @@ def test_text_is_readable_on_every_class_colour() -> None:
         contrast = abs(float((np.array(text_colour(tuple(colour))) - colour) @ [0.299, 0.587, 0.114]))
         assert contrast > 110
     assert len({class_colour(label) for label in range(80)}) == 80
+
+
+def test_annotated_objects_have_no_scores_to_show() -> None:
+    boxes = detection([[100, 60, 150, 80]])
+    with_scores, without = (np.asarray(draw_detection(grey(), boxes, show_scores=show)) for show in (True, False))
+    assert (without != np.asarray(grey().convert("RGB"))).any()
+    assert (with_scores != without).any()
+
+
+def test_a_name_that_is_no_unicode_is_drawn() -> None:
+    name = replace(detection([[100, 60, 150, 80]]), names=("cat \ud800",))
+    assert draw_detection(grey(), name).size == grey().size

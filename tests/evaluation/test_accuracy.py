@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from uniperceiver.evaluation.accuracy import constant_accuracy, most_frequent, top_k_accuracy
+from uniperceiver.evaluation.accuracy import accuracy_by_target, constant_accuracy, most_frequent, top_k_accuracy
 
 
 def test_top_k_counts_targets_among_the_first_k() -> None:
@@ -33,3 +33,8 @@ def test_nothing_to_count_is_an_error() -> None:
         top_k_accuracy([], [], 1)
     with pytest.raises(ValueError, match="1 rankings and 2 targets"):
         top_k_accuracy([[0]], [0, 1], 1)
+
+
+def test_accuracy_by_target() -> None:
+    assert accuracy_by_target([1, 0, 1, 2], [2, 0, 1, 2]) == {0: 1, 1: 1, 2: 0.5}
+    assert accuracy_by_target([], []) == {}

@@ -148,7 +148,8 @@ def _thinned(values: np.ndarray) -> np.ndarray:
 
 def _widened(low: float, high: float) -> tuple[float, float]:
     """A range that is one: a constant gets some room on both sides."""
-    room = 0.04 * (high - low) or abs(low) / 2 or 1.0
+    is_constant = high - low <= 1e-9 * max(abs(low), abs(high))  # but for rounding
+    room = (abs(low) / 2 or 1.0) if is_constant else 0.04 * (high - low)
     return low - room, high + room
 
 

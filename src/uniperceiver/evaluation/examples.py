@@ -16,6 +16,8 @@ from torch import Tensor
 Item = TypeVar("Item")
 LONGEST_SIDE = 320
 """Pixels; larger pictures are made smaller."""
+SMALL_SIDE = 160
+"""The same for pictures that stand in a row."""
 SHOWN = 12
 """Examples of a stream, at most."""
 _QUALITY = 80

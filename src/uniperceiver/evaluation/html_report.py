@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 
 from uniperceiver.evaluation.curves import chart_svg, curves_of
-from uniperceiver.evaluation.examples import Example, Panel
+from uniperceiver.evaluation.examples import SMALL_SIDE, Example, Panel
 from uniperceiver.evaluation.report import StreamReport, percent
 from uniperceiver.evaluation.report_style import STYLE
 from uniperceiver.evaluation.training_log import TrainingLogError, read_training_log
@@ -60,7 +60,7 @@ def html_report(model: str, streams: Mapping[str, StreamReport], curves: str, da
 {_summary(streams)}
 <p class="note">In percent (CIDEr-D times 100). <i>Trivial</i>: what an answer reaches that never looks at the input.
 </p>
-<nav aria-label="Streams"><ul><li><a href="#training">training</a></li>{links}</ul></nav></section>
+<nav aria-label="Streams"><ul>{links}<li><a href="#training">training</a></li></ul></nav></section>
 {"".join(sections)}
 <section id="training"><h2>Training</h2>
 {curves}
@@ -98,8 +98,8 @@ def _section(place: int, name: str, stream: StreamReport, share: int) -> str:
     return f"""<section id="stream-{place}"><h2>{_text(name)}</h2>
 <p>{_text(stream.task.replace("_", " "))} on {_text(stream.dataset)}: {result.count} {_text(result.unit)}.
 {_text(result.protocol)}</p>
-{_table(("metric", "result", "trivial"), metrics, "numbers")}
-{_classes(result.per_class, result.per_class_metric)}
+<div class="tables">{_table(("metric", "result", "trivial"), metrics, "numbers")}
+{_classes(result.per_class, result.per_class_metric)}</div>
 <h3>Examples</h3>
 {_examples(stream, share)}
 </section>
@@ -111,14 +111,14 @@ def _classes(per_class: Mapping[str, float], metric: str) -> str:
     if not per_class:
         return ""
     ranked = sorted(per_class.items(), key=lambda entry: (math.isnan(entry[1]), entry[1]))
-    note = ""
+    note = f"{len(ranked)} classes, the worst first."
     if len(ranked) > LISTED_CLASSES:
         half = LISTED_CLASSES // 2
-        note = f'<p class="note">The {half} worst and the {half} best; report.json has all.</p>'
+        note = f"The {half} worst and the {half} best of {len(ranked)} classes; report.json has all."
         ranked = ranked[:half] + ranked[-half:]
     rows = [(_text(name), percent(value)) for name, value in ranked]
-    table = _table(("class", _text(metric)), rows, "numbers classes")
-    return f"<details open><summary>{len(per_class)} classes, the worst first</summary>{note}{table}</details>"
+    table = _table(("class", _text(metric)), rows, "numbers")
+    return f'<div>{table}<p class="note">{note}</p></div>'
 
 
 def _examples(stream: StreamReport, share: int) -> str:
@@ -132,7 +132,8 @@ def _examples(stream: StreamReport, share: int) -> str:
         return '<p class="note">There are none.</p>'
     left_out = len(stream.sheet.examples) - len(shown)
     note = stream.sheet.note + (f" {left_out} are left out to keep this file small." if left_out else "")
-    return f'<p class="note">{_text(note)}</p><div class="examples">{"".join(map(_example, shown))}</div>'
+    kind = "examples pairs" if any(len(example.panels) > 1 for example in shown) else "examples"
+    return f'<p class="note">{_text(note)}</p><div class="{kind}">{"".join(map(_example, shown))}</div>'
 
 
 def _example(example: Example) -> str:
@@ -151,9 +152,10 @@ def _example(example: Example) -> str:
 def _figure(panel: Panel) -> str:
     width, height = panel.size
     data = base64.b64encode(panel.jpeg).decode("ascii")
+    small = ' class="small"' if max(panel.size) <= SMALL_SIDE else ""
     caption = f"<figcaption>{_text(panel.caption)}</figcaption>" if panel.caption else ""
     return (
-        f'<figure><img src="data:image/jpeg;base64,{data}" width="{width}" height="{height}" '
+        f'<figure{small}><img src="data:image/jpeg;base64,{data}" width="{width}" height="{height}" '
         f'alt="{_text(panel.alt)}">{caption}</figure>'
     )
 
@@ -179,7 +181,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str) -> str
     body = "".join(
         f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>\n' for row in rows
     )
-    return f'<div class="wide"><table class="{kind}"><thead><tr>{top}</tr></thead>\n<tbody>{body}</tbody></table></div>'
+    table = f'<table class="{kind}"><thead><tr>{top}</tr></thead>\n<tbody>{body}</tbody></table>'
+    return f'<div class="wide" tabindex="0">{table}</div>'
 
 
 def _percent_in(values: Mapping[str, float], name: str) -> str:

@@ -11,6 +11,7 @@ from uniperceiver.data.records import CaptionedImage
 from uniperceiver.evaluation.examples import (
     LONGEST_SIDE,
     SHOWN,
+    SMALL_SIDE,
     Example,
     ExampleSheet,
     lot_number,
@@ -24,8 +25,6 @@ QUERIES = 500
 """Queries in each direction among which examples are drawn."""
 FOUND = 3
 """Pictures or captions shown for a query."""
-_SMALL = 160
-"""Longest side of a found picture in pixels."""
 
 
 class RetrievalExamples:
@@ -85,7 +84,7 @@ class RetrievalExamples:
         places = list(range(1, min(FOUND, len(order)) + 1))
         panels = tuple(
             panel(
-                self._picture(order[place - 1], _SMALL),
+                self._picture(order[place - 1], SMALL_SIDE),
                 f"Found in place {place}: {self.captions[order[place - 1]][0]}",
                 f"{place}. {'right' if place == rank else 'wrong'}",
             )
@@ -96,7 +95,7 @@ class RetrievalExamples:
 
     def _picture(self, place: int, longest: int) -> Any:
         """The picture that was taken in at this place; usually the data set has it at the same place."""
-        for index in (place, *range(len(self.dataset))):
+        for index in sorted(range(len(self.dataset)), key=lambda index: index != place):
             record = self.dataset[index]
             if record.image_id == self.ids[place]:
                 return picture_of(record.image, longest)

@@ -36,16 +36,14 @@ def read_training_log(path: Path) -> list[LoggedStep]:
         raise TrainingLogError(f"no training log {path}")
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
     steps: list[LoggedStep] = []
-    streams: set[str] = set()  # of the last step: with mixed sampling a step has a line for every stream
+    kept: set[tuple[int, str]] = set()  # with mixed sampling a step has a line for every stream
     for number, line in enumerate(lines, start=1):
         step = _parsed(line, f"{path}, line {number}")
-        if steps and step.step != steps[-1].step:
-            streams = set()
-        is_repeated = step.stream in streams
-        while steps and (steps[-1].step > step.step or (is_repeated and steps[-1].step == step.step)):
-            steps.pop()
-            streams = set()
-        streams.add(step.stream)
+        is_again = (bool(steps) and step.step < steps[-1].step) or (step.step, step.stream) in kept
+        while is_again and steps and steps[-1].step >= step.step:
+            gone = steps.pop()
+            kept.remove((gone.step, gone.stream))
+        kept.add((step.step, step.stream))
         steps.append(step)
     return steps
 

@@ -1,0 +1,53 @@
+"""A tiny trained checkpoint, evaluated to its two reports."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from uniperceiver.config import TrainConfig, VqaConfig, load_train_config
+from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
+from uniperceiver.training.train import train
+
+
+def with_questions(config: TrainConfig, data: Path, folder: Path) -> TrainConfig:
+    """The same with a stream of questions, whose texts are not friendly."""
+    questions = [{"question_id": n, "image_id": n, "question": f"<i>{n}</i> is it red?"} for n in range(6)]
+    answers = [{"question_id": n, "image_id": n, "answers": [{"answer": ["yes", "<no>"][n % 2]}] * 3} for n in range(6)]
+    (folder / "questions.json").write_text(json.dumps({"questions": questions}))
+    (folder / "answers.json").write_text(json.dumps({"annotations": answers}))
+    dataset = VqaConfig(str(folder / "questions.json"), str(folder / "answers.json"), str(data / "images"))
+    stream = config.streams["pairs"]
+    task = replace(stream.task, kind="visual_question_answering")
+    stream = replace(stream, task=task, dataset=dataset, evaluation=dataset)
+    return replace(config, streams={**config.streams, "questions": stream})
+
+
+def test_every_task_has_examples_in_the_report(train_yaml: Path, data: Path, tmp_path: Path) -> None:
+    config = load_train_config(str(train_yaml), {"root": str(data)})
+    config = with_questions(replace(config, schedule=replace(config.schedule, steps=3)), data, tmp_path)
+    checkpoint = train(config, tmp_path / "run")
+    path = tmp_path / "run" / "report.json"
+    reports = evaluate_checkpoint(checkpoint, None, None, path)
+    assert json.loads(path.read_text())["streams"].keys() == config.streams.keys() == reports.keys()
+    for name, report in reports.items():
+        assert report.sheet.examples, name
+        assert report.sheet.note, name
+    page = path.with_suffix(".html").read_text(encoding="utf-8")
+    for words in ("annotated objects", "hidden: ", "the right picture comes", "the best right caption", "3 steps"):
+        assert words in page, words
+    assert "&lt;i&gt;0&lt;/i&gt; is it red?" in page
+    assert "<i>0" not in page
+    assert reports["folders"].result.per_class.keys() == {"red car", "blue ball"}
+
+    (tmp_path / "run" / "log.jsonl").unlink()
+    evaluate_checkpoint(checkpoint, None, ["language"], path)
+    assert "No curves: no training log" in path.with_suffix(".html").read_text(encoding="utf-8")
+
+
+def test_the_json_cannot_be_where_the_html_goes(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"name it \.json"):
+        evaluate_checkpoint(tmp_path, None, None, tmp_path / "report.html")
