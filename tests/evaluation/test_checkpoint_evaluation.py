@@ -37,7 +37,7 @@ def test_every_task_has_examples_in_the_report(train_yaml: Path, data: Path, tmp
         assert report.sheet.examples, name
         assert report.sheet.note, name
     page = path.with_suffix(".html").read_text(encoding="utf-8")
-    for words in ("annotated objects", "hidden: ", "the right picture comes", "the best right caption", "3 steps"):
+    for words in ("annotated objects", "hidden: ", "the right picture is number", "the best right caption", "3 steps"):
         assert words in page, words
     assert "&lt;i&gt;0&lt;/i&gt; is it red?" in page
     assert "<i>0" not in page

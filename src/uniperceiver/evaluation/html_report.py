@@ -98,7 +98,8 @@ def _section(place: int, name: str, stream: StreamReport, share: int) -> str:
     return f"""<section id="stream-{place}"><h2>{_text(name)}</h2>
 <p>{_text(stream.task.replace("_", " "))} on {_text(stream.dataset)}: {result.count} {_text(result.unit)}.
 {_text(result.protocol)}</p>
-<div class="tables">{_table(("metric", "result", "trivial"), metrics, "numbers")}
+<div class="tables">
+<div>{_table(("metric", "result", "trivial"), metrics, "numbers")}<p class="note">{len(metrics)} metrics.</p></div>
 {_classes(result.per_class, result.per_class_metric)}</div>
 <h3>Examples</h3>
 {_examples(stream, share)}

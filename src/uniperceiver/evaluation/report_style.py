@@ -17,7 +17,7 @@ td, th { overflow-wrap: break-word; unicode-bidi: isolate; }
 nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin: 1rem 0 0; padding: 0; list-style: none; }
 nav a { display: inline-block; padding: .3rem 0; }
 .note { color: #4a525b; font-size: .9rem; }
-.wide { overflow: auto; max-height: 22rem; max-width: 100%; }
+.wide { overflow: auto; max-height: 21rem; max-width: 100%; }
 .tables { display: flex; flex-wrap: wrap; gap: 0 2rem; align-items: flex-start; }
 .tables thead th { position: sticky; top: 0; background: #fff; }
 .tables > div { max-width: 100%; }
@@ -32,8 +32,8 @@ article { border: 1px solid #d5d8dc; border-radius: .4rem; padding: .75rem; brea
 .pictures { display: flex; flex-wrap: wrap; gap: .5rem; }
 figure { margin: 0; }
 .pairs { grid-template-columns: repeat(auto-fill, minmax(min(34rem, 100%), 1fr)); }
-.pictures figure { flex: 0 1 15rem; }
-.pictures .small { flex-basis: 7rem; }
+.pictures figure { flex: 1 1 15rem; max-width: 320px; }
+.pictures .small { flex: 0 1 7rem; }
 img { display: block; max-width: 100%; height: auto; }
 figcaption { font-size: .85rem; color: #4a525b; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: .15rem .75rem; margin: .5rem 0 0; font-size: .92rem; }

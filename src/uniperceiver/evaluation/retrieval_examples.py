@@ -73,7 +73,7 @@ class RetrievalExamples:
             (f"{place}. {'right' if owner[text] == query else 'wrong'}", captions[text])
             for place, text in enumerate(order[:FOUND], start=1)
         )
-        facts = (*found, ("rank", f"the best right caption comes {rank}. of {len(captions)}"))
+        facts = (*found, ("rank", f"the best right caption is number {rank} of {len(captions)}"))
         picture = panel(self._picture(query, LONGEST_SIDE), f"The picture searched with: {self.captions[query][0]}")
         return Example(f"Captions for picture {self.ids[query]}", rank == 1, facts, (picture,))
 
@@ -90,7 +90,7 @@ class RetrievalExamples:
             )
             for place in (places if rank in places else [*places, rank])
         )
-        facts = (("caption", captions[query]), ("rank", f"the right picture comes {rank}. of {len(self.ids)}"))
+        facts = (("caption", captions[query]), ("rank", f"the right picture is number {rank} of {len(self.ids)}"))
         return Example("Pictures for a caption", rank == 1, facts, panels)
 
     def _picture(self, place: int, longest: int) -> Any:

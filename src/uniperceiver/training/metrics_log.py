@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import resource
+import sys
 import time
 from collections import deque
 from dataclasses import asdict, dataclass
@@ -69,8 +69,13 @@ class MetricsLog:
 
 
 def peak_memory_gb() -> float:
-    """Largest resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    """Largest resident memory of this process so far, in GiB; 0 on Windows, where Python cannot tell."""
+    if sys.platform == "win32":
+        return 0.0
+    import resource  # Unix has it, Windows does not
+
+    unit = 1 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
 def _clock(seconds: float) -> str:
