@@ -29,7 +29,9 @@ def trained(train_yaml: Path, data: Path, tmp_path: Path) -> Path:
     return tmp_path / "run" / "checkpoint"
 
 
-@pytest.mark.parametrize("command", [[], ["info"], ["train"], ["evaluate"], ["classify"], ["detect"], ["caption"]])
+@pytest.mark.parametrize(
+    "command", [[], ["info"], ["train"], ["evaluate"], ["curves"], ["classify"], ["detect"], ["caption"]]
+)
 def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*command, "--help") == 0
     assert "Usage" in capsys.readouterr().out
@@ -57,6 +59,9 @@ def test_train_evaluate_and_predict(
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert set(report["streams"]) == {"shards", "folders", "objects", "captions", "pairs", "language"}
     assert report["streams"]["objects"]["metrics"]["box_ap"] >= 0
+    assert "<h2>objects</h2>" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert run("curves", tmp_path / "run", "--out", tmp_path / "new" / "curves.svg") == 0
+    assert "objects: loss" in (tmp_path / "new" / "curves.svg").read_text(encoding="utf-8")
 
     out = tmp_path / "results"
     assert run("classify", trained, data / "images", "--out", out, "--labels", "dog, red car, tree") == 0
@@ -104,6 +109,7 @@ def test_a_broken_picture_does_not_stop_the_others(
         (["train", "realdata", "--out", "x", "--path", "cifar"], "NAME=PATH"),
         (["train", "realdata", "--out", "x", "--path", "cifar=/no/such/folder"], "does not exist"),
         (["evaluate", "/no/such/checkpoint"], "no config.yaml"),
+        (["curves", "/no/such/run", "--out", "x.svg"], "no training log"),
         (["detect", "/no/such/checkpoint", "a.jpg", "--out", "x"], "no config.yaml"),
     ],
 )

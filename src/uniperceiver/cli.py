@@ -117,7 +117,7 @@ def demo(
     settings = replace(settings, schedule=replace(settings.schedule, minutes=minutes))
     checkpoint = run(settings, out, device=device)
     evaluate_checkpoint(checkpoint, None, None, out / "report.json", device)
-    typer.echo(f"report: {out / 'report.json'}")
+    typer.echo(f"report: {out / 'report.html'}")
 
 
 @app.command()
