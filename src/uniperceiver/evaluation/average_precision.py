@@ -243,6 +243,12 @@ def _mask_codec() -> ModuleType:
     return importlib.import_module(f"{_available_backend()}.mask")
 
 
+def boxes_as_masks(boxes: np.ndarray, size: tuple[int, int]) -> list[dict[str, Any]]:
+    """Boxes (n, 4), (x0, y0, x1, y1) in pixels of a picture (H, W), filled: COCO RLE of each."""
+    sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    return _mask_codec().frPyObjects(sides, *size) if len(sides) else []
+
+
 def _encode(masks: np.ndarray) -> list[dict[str, Any]]:
     """(n, H, W) bool as COCO RLE."""
     encode = _mask_codec().encode

@@ -15,6 +15,7 @@ from uniperceiver.evaluation.average_precision import (
     CompressedDetection,
     Region,
     average_precision,
+    boxes_as_masks,
     compress,
 )
 from uniperceiver.evaluation.caption_scores import CaptionScores, caption_scores, central_caption
@@ -231,16 +232,19 @@ class DetectionScorer:
         for region in regions:
             any_class = average_precision(self.detections, self.references, region, class_agnostic=True)
             metrics |= _prefixed(any_class, f"agnostic_{region}")
-        constant = average_precision(mean_boxes(self.training.objects(), self.references), self.references, "box")
+        constant = mean_boxes(self.training.objects(), self.references)
+        baselines: dict[str, float] = {}
+        for region in regions:
+            baselines |= _prefixed(average_precision(constant, self.references, region), region)
         return EvaluationResult(
             metrics=metrics,
-            baselines=_prefixed(constant, "box"),
+            baselines=baselines,
             main="box_ap",
             count=len(self.references),
             unit="images",
             protocol="COCO evaluation, at most 100 objects per image, crowds ignored, sizes by annotated area. Masks "
-            "ranked by score times mask score. Baseline: the training data's mean box of every class, scored by its "
-            "frequency.",
+            "ranked by score times mask score. Baseline: the training data's mean box of every class, filled, scored "
+            "by its frequency.",
             per_class={self.data.names[label]: ap for label, ap in named["box"].ap50_of_class.items()},
             per_class_metric="box_ap50",
         )
@@ -269,7 +273,7 @@ def mean_boxes(
     """The detections of one who never looks: the mean box of each class in every image, scored by its frequency.
 
     ``objects`` are relative boxes (n, 4) and labels (n,) of images, those of the training data. The most frequent
-    classes come first.
+    classes come first. A mask fills its box.
     """
     rows = list(objects)
     boxes, labels = (np.concatenate([row[part] for row in rows]) for part in (0, 1))
@@ -277,9 +281,12 @@ def mean_boxes(
     order = np.argsort(-counts, kind="stable")[:100]
     means = np.array([boxes[labels == label].mean(axis=0) for label in classes[order]]).reshape(-1, 4)
     scores = counts[order] / max(1, len(labels))
-    return {
-        r.image_id: CompressedDetection(means * _corners(r), scores, classes[order], None, None) for r in references
-    }
+    found: dict[str, CompressedDetection] = {}
+    for reference in references:
+        inside = means * _corners(reference)
+        filled = boxes_as_masks(inside, reference.size)
+        found[reference.image_id] = CompressedDetection(inside, scores, classes[order], filled, np.ones(len(scores)))
+    return found
 
 
 def _corners(reference: ObjectReference) -> np.ndarray:
