@@ -13,6 +13,7 @@ from uniperceiver.batches import ImageBatch, TextBatch
 from uniperceiver.data.records import CaptionedImage
 from uniperceiver.distributed import mean_over_all
 from uniperceiver.likelihood import log_likelihood, negative_log_likelihood
+from uniperceiver.model.image_encoder import ImageFeatures
 from uniperceiver.model.layers.attention import KeyValues
 from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
@@ -93,11 +94,13 @@ class CaptioningTask:
         return {"words": mean_over_all(losses)}
 
     @torch.no_grad()
-    def predict(self, model: UniPerceiver, batch: CaptioningBatch) -> list[Caption]:
+    def predict(
+        self, model: UniPerceiver, batch: CaptioningBatch, features: ImageFeatures | None = None
+    ) -> list[Caption]:
         """The best sentence of each picture by beam search; of the batch, only the pictures are looked at."""
         config, tokenizer = self.setting.config, self.setting.tokenizer
         found = beam_search(
-            _NextWord(self, model, batch.images),
+            _NextWord(self, model, features or model.encode_image(batch.images)),
             pictures=batch.images.size,
             beams=config.beams,
             end=self._end,
@@ -114,14 +117,14 @@ class CaptioningTask:
 class _NextWord:
     """Predicts the next word with what was seen kept as keys and values, in f_text and in g."""
 
-    def __init__(self, task: CaptioningTask, model: UniPerceiver, images: ImageBatch) -> None:
+    def __init__(self, task: CaptioningTask, model: UniPerceiver, features: ImageFeatures) -> None:
         self.task = task
         self.model = model
-        device = images.pixels.device
+        device = features.segment.tokens.device
         self.tokens = torch.tensor(task.candidates.token_ids, device=device)
         self.vocabulary = task.candidates.encode(model, task.attributes)
         self.text_cache = KeyValues()
-        self.decoder_cache = model.g.prefill([model.encode_image(images).segment], task.attributes)
+        self.decoder_cache = model.g.prefill([features.segment], task.attributes)
         self.length = 0
 
     def __call__(self, words: Tensor | None, parents: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from uniperceiver.batches import ImageBatch
 from uniperceiver.data.records import LabelledImage
 from uniperceiver.likelihood import log_likelihood, negative_log_likelihood
+from uniperceiver.model.image_encoder import ImageFeatures
 from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.predictions import Classification
@@ -61,20 +62,22 @@ class ClassificationTask:
         """Eq. (7): the mean over the pictures."""
         drawn = self.candidates.draw(batch.labels, self.setting.config.sampled_candidates)
         names = self.candidates.encode(model, self.attributes, drawn.index)
-        x = self._represent(model, batch)
+        x = self._represent(model, model.encode_image(batch.images))
         return {"names": negative_log_likelihood(x, names, model.temperature(), drawn.targets).mean()}
 
     @torch.no_grad()
-    def predict(self, model: UniPerceiver, batch: ClassificationBatch) -> list[Classification]:
+    def predict(
+        self, model: UniPerceiver, batch: ClassificationBatch, features: ImageFeatures | None = None
+    ) -> list[Classification]:
         """The most likely classes of every picture, Eq. (5), at most `LISTED`."""
         names = self.candidates.encode(model, self.attributes)
-        log_probabilities = log_likelihood(self._represent(model, batch), names, model.temperature())
+        x = self._represent(model, features or model.encode_image(batch.images))
+        log_probabilities = log_likelihood(x, names, model.temperature())
         best = log_probabilities.double().exp().topk(min(LISTED, len(self.candidates)), dim=1)
         return [
             Classification(index, tuple(self.candidates.texts[i] for i in index), probability)
             for index, probability in zip(best.indices.cpu().numpy(), best.values.cpu().numpy(), strict=True)
         ]
 
-    def _represent(self, model: UniPerceiver, batch: ClassificationBatch) -> Tensor:
-        segment = model.encode_image(batch.images).segment
-        return model.decode(segment, attributes=self.attributes).spe
+    def _represent(self, model: UniPerceiver, features: ImageFeatures) -> Tensor:
+        return model.decode(features.segment, attributes=self.attributes).spe

@@ -122,9 +122,18 @@ class DetectionTask:
         return mean_over_all(losses)
 
     @torch.no_grad()
-    def predict(self, model: UniPerceiver, batch: DetectionBatch) -> list[Detection]:
-        """The best pairs of a region and a name of every picture, at most `LISTED`, by objectness times P (A19)."""
-        features = model.encode_image(batch.images)
+    def predict(
+        self,
+        model: UniPerceiver,
+        batch: DetectionBatch,
+        features: ImageFeatures | None = None,
+        threshold: float = 0.0,
+    ) -> list[Detection]:
+        """The best pairs of a region and a name of every picture, at most `LISTED`, by objectness times P (A19).
+
+        Those with a score below ``threshold`` are left out before their masks are made.
+        """
+        features = features or model.encode_image(batch.images)
         proposals = features.proposals
         if proposals is None:
             raise ValueError("detection needs region proposals, but the model has image.proposals: null")
@@ -132,9 +141,10 @@ class DetectionTask:
         probabilities = log_likelihood(self._regions(model, features), names, model.temperature()).exp()
         scores = proposals.objectness.double().sigmoid()[..., None] * probabilities.double()
         best = scores.flatten(1).topk(min(LISTED, scores[0].numel()), dim=1)
+        kept = [int(number) for number in (best.values >= threshold).sum(dim=1)]
         return [
-            self._detection(batch, proposals, image, best.values[image], best.indices[image])
-            for image in range(batch.images.size)
+            self._detection(batch, proposals, image, best.values[image, :n], best.indices[image, :n])
+            for image, n in enumerate(kept)
         ]
 
     def _detection(

@@ -14,6 +14,7 @@ from uniperceiver.batches import TextBatch
 from uniperceiver.data.records import CaptionedImage, TextRecord
 from uniperceiver.distributed import mean_over_all
 from uniperceiver.likelihood import log_likelihood, negative_log_likelihood
+from uniperceiver.model.image_encoder import ImageFeatures
 from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.predictions import FilledMask
@@ -62,6 +63,7 @@ class MaskedLanguageModelingTask:
     """x = <SPE> ‖ start, words with slots, end; represented at the slots; Y = vocabulary."""
 
     attributes = TaskAttributes(input_image=False, input_text=True)
+    attributes_with_image = TaskAttributes(input_image=True, input_text=True)
 
     def __init__(self, setting: TaskSetting, candidates: CandidateSet) -> None:
         """``candidates`` is a vocabulary."""
@@ -122,10 +124,19 @@ class MaskedLanguageModelingTask:
         return {"words": mean_over_all(losses)}
 
     @torch.no_grad()
-    def predict(self, model: UniPerceiver, batch: MaskedTextBatch) -> list[list[FilledMask]]:
-        """For each text, the most likely words of every token that is read, Eq. (5), at most `LISTED`."""
-        words = self.candidates.encode(model, self.attributes)
-        x = self._represent(model, batch)[batch.is_read]
+    def predict(
+        self, model: UniPerceiver, batch: MaskedTextBatch, features: ImageFeatures | None = None
+    ) -> list[list[FilledMask]]:
+        """For each text, the most likely words of every token that is read, Eq. (5), at most `LISTED`.
+
+        With ``features`` x is <SPE> ‖ image ‖ text, a picture beside each text, routed as such an input.
+        """
+        attributes = self.attributes if features is None else self.attributes_with_image
+        words = self.candidates.encode(model, attributes)
+        segments = (
+            [model.encode_text(batch.text)] if features is None else [features.segment, model.encode_text(batch.text)]
+        )
+        x = model.decode(*segments, attributes=attributes).segments[-1][batch.is_read]
         best = log_likelihood(x, words, model.temperature()).double().exp().topk(min(LISTED, len(words)), dim=1)
         filled = [
             FilledMask(tuple(self.candidates.texts[i] for i in index), probability)

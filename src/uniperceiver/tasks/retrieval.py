@@ -16,6 +16,7 @@ from uniperceiver.batches import ImageBatch, TextBatch
 from uniperceiver.data.records import CaptionedImage
 from uniperceiver.distributed import gather, gather_with_gradient, rank
 from uniperceiver.likelihood import similarity
+from uniperceiver.model.image_encoder import ImageFeatures
 from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.predictions import Embeddings
@@ -96,7 +97,8 @@ class RetrievalTask:
         are the same picture or say the same: these would be right answers counted as wrong.
         Paper: silent on the direction and on equal captions. Both directions are added, as in v1.
         """
-        images, texts = self._images(model, batch), self._texts(model, batch.text.rows(batch.drawn))
+        images = self._images(model, model.encode_image(batch.images))
+        texts = self._texts(model, batch.text.rows(batch.drawn))
         all_images, all_texts, image_keys, text_keys = images, texts, batch.image_keys, batch.text_keys
         own = torch.arange(len(images), device=images.device)
         if self.setting.config.gather_negatives:
@@ -113,14 +115,17 @@ class RetrievalTask:
         }
 
     @torch.no_grad()
-    def predict(self, model: UniPerceiver, batch: RetrievalBatch) -> list[Embeddings]:
+    def predict(
+        self, model: UniPerceiver, batch: RetrievalBatch, features: ImageFeatures | None = None
+    ) -> list[Embeddings]:
         """Unit vectors of every picture and of all its captions."""
-        images = F.normalize(self._images(model, batch).float(), dim=-1).cpu().numpy()
+        x = self._images(model, features or model.encode_image(batch.images))
+        images = F.normalize(x.float(), dim=-1).cpu().numpy()
         texts = F.normalize(self._texts(model, batch.text).float(), dim=-1).cpu().split(batch.counts)
         return [Embeddings(image, own.numpy()) for image, own in zip(images, texts, strict=True)]
 
-    def _images(self, model: UniPerceiver, batch: RetrievalBatch) -> Tensor:
-        return model.decode(model.encode_image(batch.images).segment, attributes=self.attributes).spe
+    def _images(self, model: UniPerceiver, features: ImageFeatures) -> Tensor:
+        return model.decode(features.segment, attributes=self.attributes).spe
 
     def _texts(self, model: UniPerceiver, text: TextBatch) -> Tensor:
         return model.decode(model.encode_text(text), attributes=self.attributes, side="target").spe

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from uniperceiver.config import BackboneConfig, ProposalLossConfig, TaskConfig
 from uniperceiver.data.tokenizer import Tokenizer
+from uniperceiver.model.image_encoder import ImageFeatures
 from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.tasks.candidates import CandidateSet
@@ -72,8 +73,11 @@ class Task(Protocol):
         """Scalars by name; their sum is what is minimised."""
         ...
 
-    def predict(self, model: UniPerceiver, batch: Any) -> list[Any]:
-        """One prediction per record of the batch, in order; the model is in evaluation mode."""
+    def predict(self, model: UniPerceiver, batch: Any, features: ImageFeatures | None = None) -> list[Any]:
+        """One prediction per record of the batch, in order; the model is in evaluation mode.
+
+        ``features``: what ``model.encode_image`` gave for the batch's pictures, where that is known already.
+        """
         ...
 
 

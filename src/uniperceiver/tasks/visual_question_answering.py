@@ -14,6 +14,7 @@ from uniperceiver.batches import ImageBatch, TextBatch
 from uniperceiver.data.records import QuestionedImage
 from uniperceiver.distributed import mean_over_ranks
 from uniperceiver.likelihood import log_likelihood, negative_log_likelihood
+from uniperceiver.model.image_encoder import ImageFeatures
 from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.predictions import Answer
@@ -96,25 +97,25 @@ class VisualQuestionAnsweringTask:
         """
         drawn = self.candidates.draw(batch.answers, self.setting.config.sampled_candidates)
         answers = self.candidates.encode(model, self.attributes, drawn.index)
-        x = self._represent(model, batch)[batch.questions]
+        x = self._represent(model, batch, model.encode_image(batch.images))[batch.questions]
         losses = negative_log_likelihood(x, answers, model.temperature(), drawn.targets)
         # The weights of a question add up to one, so their sum is the number of questions; processes may differ in it.
         return {"answers": (losses * batch.weights).sum() / mean_over_ranks(batch.weights.sum()).clamp(min=1.0)}
 
     @torch.no_grad()
-    def predict(self, model: UniPerceiver, batch: QuestionBatch) -> list[Answer]:
+    def predict(self, model: UniPerceiver, batch: QuestionBatch, features: ImageFeatures | None = None) -> list[Answer]:
         """The most likely answers to every question, Eq. (5), at most `LISTED`."""
         answers = self.candidates.encode(model, self.attributes)
-        probabilities = log_likelihood(self._represent(model, batch), answers, model.temperature()).double().exp()
+        x = self._represent(model, batch, features or model.encode_image(batch.images))
+        probabilities = log_likelihood(x, answers, model.temperature()).double().exp()
         best = probabilities.topk(min(LISTED, len(self.candidates)), dim=1)
         return [
             Answer(tuple(self.candidates.texts[i] for i in index), probability)
             for index, probability in zip(best.indices.tolist(), best.values.cpu().numpy(), strict=True)
         ]
 
-    def _represent(self, model: UniPerceiver, batch: QuestionBatch) -> Tensor:
-        image = model.encode_image(batch.images).segment
-        decoded = model.decode(image, model.encode_text(batch.text), attributes=self.attributes)
+    def _represent(self, model: UniPerceiver, batch: QuestionBatch, features: ImageFeatures) -> Tensor:
+        decoded = model.decode(features.segment, model.encode_text(batch.text), attributes=self.attributes)
         return decoded.segments[1][batch.text.is_slot]
 
 
