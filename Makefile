@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEMO_STAMP := $(VENV)/.demo-installed
+DEMO := runs/demo
 
-.PHONY: test check format lint types unit install clean
+.PHONY: demo test check format lint types unit install clean
 
 install: $(STAMP)
 
@@ -12,6 +14,15 @@ $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
+
+$(DEMO_STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[demo]'
+	touch $@
+
+# One model, six tasks: 15 minutes of training on two cores, then the evaluation. DEMO=folder of the results.
+demo: $(DEMO_STAMP)
+	$(BIN)/uniperceiver demo --out $(DEMO)
 
 test: check unit
 

@@ -29,8 +29,13 @@ from uniperceiver.config import (
     to_data,
 )
 from uniperceiver.data.datasets import open_dataset
+from uniperceiver.demo import demo_config
 
-PATHS = dict.fromkeys(("cifar", "imagenet", "coco", "flickr", "cutouts"), "somewhere") | {"names": "80"}
+PATHS = dict.fromkeys(("cifar", "imagenet", "coco", "flickr", "cutouts"), "somewhere") | {
+    "names": "80",
+    "held_out": "20",
+    "with_relatives": "true",
+}
 
 
 @pytest.mark.parametrize("name", shipped("model"))
@@ -106,8 +111,10 @@ def test_mixed_sampling_needs_plain_adamw() -> None:
 
 
 def test_the_demo_has_data_for_every_task() -> None:
-    config = load_train_config("demo", {"cutouts": "shapes", "names": "null"})
+    config = demo_config("shapes")
     assert {stream.task.kind for stream in config.streams.values()} == set(get_args(TaskKind))
     for stream in config.streams.values():
         assert stream.evaluation is not None
         assert len(open_dataset(stream.dataset)) > len(open_dataset(stream.evaluation)) > 0
+        if stream.held_out_evaluation is not None:
+            assert not set(open_dataset(stream.held_out_evaluation).names) & set(open_dataset(stream.dataset).names)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from uniperceiver import cli
-from uniperceiver.config import shipped
+from uniperceiver.config import TrainConfig, load_train_config, shipped
 
 
 def run(*arguments: str | Path) -> int:
@@ -30,7 +30,7 @@ def trained(train_yaml: Path, data: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["info"], ["train"], ["evaluate"], ["curves"], ["classify"], ["detect"], ["caption"]]
+    "command", [[], ["info"], ["train"], ["demo"], ["evaluate"], ["curves"], ["classify"], ["detect"], ["caption"]]
 )
 def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*command, "--help") == 0
@@ -79,6 +79,26 @@ def test_train_evaluate_and_predict(
     assert run("caption", trained, data / "images" / "0.png", "--out", out) == 0
     (entry,) = json.loads((out / "predictions.json").read_text())
     assert isinstance(entry["caption"], str)
+
+
+def test_the_demo_trains_evaluates_and_says_where_the_report_is(
+    train_yaml: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def tiny(cutouts: str, minutes: float) -> TrainConfig:
+        asked.append((cutouts, minutes))
+        return load_train_config(str(train_yaml), {"root": str(data)})
+
+    monkeypatch.setattr("uniperceiver.demo.demo_config", tiny)
+    monkeypatch.setattr("uniperceiver.demo.installed_cutouts", lambda: "shapes")
+    assert run("demo", "--out", tmp_path / "demo", "--minutes", "2") == 0
+    assert asked == [("shapes", 2)]
+    said = capsys.readouterr().out
+    assert "the scenes are drawn shapes" in said
+    assert "100%" in said
+    assert str(tmp_path / "demo" / "report.html") in said.replace("\n", "")
+    assert (tmp_path / "demo" / "report.html").is_file()
 
 
 def test_one_stream_is_evaluated_on_other_data(trained: Path, train_yaml: Path, data: Path, tmp_path: Path) -> None:

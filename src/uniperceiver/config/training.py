@@ -29,6 +29,9 @@ class StreamConfig:
     """ω_k."""
     evaluation: DatasetConfig | None = None
     """Held-out data on which the stream's task is evaluated; None: not evaluated."""
+    held_out_evaluation: DatasetConfig | None = None
+    """Data of class names that training never saw, on which the task is evaluated as well, reported as
+    ``<stream>-held-out``; None: there are none."""
 
 
 @dataclass(frozen=True, config=STRICT)

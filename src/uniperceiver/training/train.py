@@ -38,6 +38,7 @@ from uniperceiver.training.mixture import Mixture
 from uniperceiver.training.mt_adamw import MTAdamW
 from uniperceiver.training.multitask_loss import MultiTaskLoss
 from uniperceiver.training.parameter_groups import parameter_groups
+from uniperceiver.training.progress_bar import ProgressBar
 from uniperceiver.training.schedule import learning_rate_factor, set_learning_rates, training_progress
 from uniperceiver.training.tensorboard_log import TensorBoardLog
 
@@ -65,7 +66,7 @@ class Training:
         streams: dict[str, Batches[Any]] = {}
         for name, row in config.streams.items():
             dataset = open_dataset(row.dataset)
-            setting = TaskSetting(row.task, start.tokenizer, start.model.config.image.backbone, config.proposal_loss)
+            setting = TaskSetting(row.task, start.tokenizer, start.model.config.pixels, config.proposal_loss)
             self.tasks[name] = build_task(setting, find_candidates(setting, dataset))
             streams[name] = Batches(
                 dataset,
@@ -85,9 +86,9 @@ class Training:
             # A step uses the parameters of one task, and of these only the experts that its gates choose.
             self.loss = DistributedDataParallel(self.loss, find_unused_parameters=True)
 
-    def run(self) -> None:
+    def run(self, show_bar: bool = False) -> None:
         """Train to the end of the schedule, writing checkpoints on the way."""
-        logs = self._open_logs() if rank() == 0 else []
+        logs = self._open_logs(show_bar) if rank() == 0 else []
         self.loss.train()
         try:
             while self.progress() < 1:
@@ -101,9 +102,10 @@ class Training:
                 log.close()
         self.save()
 
-    def _open_logs(self) -> list[MetricsLog | TensorBoardLog]:
+    def _open_logs(self, show_bar: bool) -> list[MetricsLog | TensorBoardLog | ProgressBar]:
+        bar = [ProgressBar()] if show_bar else []
         board = [TensorBoardLog(self.folder / "tensorboard", self.step)] if self.config.tensorboard else []
-        return [MetricsLog(self.folder, self.config.log_every), *board]
+        return [*bar, MetricsLog(self.folder, self.config.log_every), *board]
 
     def progress(self) -> float:
         """The part of the training that is done, by steps or by the clock."""
@@ -177,17 +179,23 @@ class Training:
             )
 
 
-def train(config: TrainConfig, folder: Path, resume: bool = False, device: torch.device | str = "cpu") -> Path:
+def train(
+    config: TrainConfig,
+    folder: Path,
+    resume: bool = False,
+    device: torch.device | str = "cpu",
+    show_bar: bool = False,
+) -> Path:
     """Train as ``config`` says and return the checkpoint's folder, ``folder/checkpoint``.
 
-    Under ``torchrun`` every process calls this and takes its share of every batch.
+    ``show_bar`` draws a progress bar below the lines of progress. Under ``torchrun`` every process calls this and takes its share of every batch.
 
     Raises:
         CheckpointError: ``resume`` without a checkpoint to go on from, or a checkpoint there without ``resume``.
     """
     device = own_device(device)
     with joined_processes(device):
-        Training(config, folder, _start(config, folder / "checkpoint", resume), device).run()
+        Training(config, folder, _start(config, folder / "checkpoint", resume), device).run(show_bar)
     return folder / "checkpoint"
 
 
