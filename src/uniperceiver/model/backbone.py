@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import timm
+import torch
 import torch.nn.functional as F
 from timm.layers import freeze_batch_norm_2d
 from torch import Tensor, nn
 
 from uniperceiver.config import BackboneConfig
+from uniperceiver.model.layers.frozen_batch_norm import fold_frozen_norms
 from uniperceiver.model.layers.shifted_window import ShiftedWindowBlock, pad_before_shift
 
 STRIDES = (4, 8, 16, 32)
@@ -46,6 +48,7 @@ class Backbone(nn.Module):
         self.channels: tuple[int, ...] = tuple(info.channels()[level] for level in self.levels)
         self.is_channels_last = str(getattr(network, "output_fmt", "NCHW")).endswith("NHWC")
         self.network = freeze_batch_norm_2d(network)
+        fold_frozen_norms(self.network)
         pad_before_shift(self.network)
         is_swin = any(isinstance(module, ShiftedWindowBlock) for module in self.network.modules())
         self.norms = nn.ModuleList(nn.LayerNorm(c) if is_swin else nn.Identity() for c in self.channels)
@@ -59,7 +62,8 @@ class Backbone(nn.Module):
         networks round the coarser maps down instead of up. Any size works for networks without a fixed input size.
         """
         height, width = pixels.shape[-2:]
-        maps = self.network(F.pad(pixels, (0, -width % STRIDES[0], 0, -height % STRIDES[0])))
+        pixels = F.pad(pixels, (0, -width % STRIDES[0], 0, -height % STRIDES[0]))
+        maps = self.network(pixels.contiguous(memory_format=torch.channels_last))
         maps = [maps[level] for level in self.levels]
         if not self.is_channels_last:
             return maps
