@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from uniperceiver.config import TrainConfig, VqaConfig, load_train_config
+from uniperceiver.config import ScenesConfig, TrainConfig, VqaConfig, load_train_config
+from uniperceiver.data.datasets import open_dataset
 from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
 from uniperceiver.training.train import train
 
@@ -46,6 +47,27 @@ def test_every_task_has_examples_in_the_report(train_yaml: Path, data: Path, tmp
     (tmp_path / "run" / "log.jsonl").unlink()
     evaluate_checkpoint(checkpoint, None, ["language"], path)
     assert "No curves: no training log" in path.with_suffix(".html").read_text(encoding="utf-8")
+
+
+def test_names_that_training_never_saw_are_evaluated_among_themselves(
+    train_yaml: Path, data: Path, tmp_path: Path
+) -> None:
+    config = load_train_config(str(train_yaml), {"root": str(data)})
+    rows = {name: config.streams[name] for name in ("folders", "objects", "pairs")}
+    for name, view in (("folders", "labels"), ("objects", "objects"), ("pairs", "captions")):
+        scenes = ScenesConfig(view=view, split="train", images=4, held_out=3, size=64)  # type: ignore[arg-type]
+        seen = replace(scenes, split="val")
+        novel = replace(seen, categories="held_out")
+        rows[name] = replace(rows[name], dataset=scenes, evaluation=seen, held_out_evaluation=novel)
+    config = replace(config, streams=rows, schedule=replace(config.schedule, steps=2))
+    checkpoint = train(config, tmp_path / "run")
+    reports = evaluate_checkpoint(checkpoint, None, ["folders", "objects", "pairs"], tmp_path / "report.json")
+    assert list(reports) == [f"{name}{part}" for name in rows for part in ("", "-held-out")]
+    held_out = set(open_dataset(rows["folders"].held_out_evaluation).names)  # type: ignore[arg-type,union-attr]
+    assert set(reports["folders-held-out"].result.per_class) <= held_out
+    assert set(reports["objects-held-out"].result.per_class) <= held_out
+    assert reports["objects-held-out"].result.metrics.keys() == reports["objects"].result.metrics.keys()
+    assert "held-out names" in reports["pairs-held-out"].dataset
 
 
 def test_the_json_cannot_be_where_the_html_goes(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from uniperceiver.evaluation.vqa_accuracy import normalise_answer, vqa_accuracy, vqa_score
+from uniperceiver.evaluation.vqa_accuracy import normalise_answer, question_family, vqa_accuracy, vqa_score
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,19 @@ def test_nothing_to_compare_is_an_error() -> None:
         vqa_score("yes", [])
     with pytest.raises(ValueError, match="1 answers and 2 questions"):
         vqa_accuracy(["yes"], [["yes"], ["no"]])
+
+
+@pytest.mark.parametrize(
+    ("question", "family"),
+    [
+        ("What  color is it?", "what color"),
+        ("what is there?", "what"),
+        ("how many?", "other"),
+        ("how many dogs?", "how many"),
+        ("Is it?", "is"),
+        ("whatever", "other"),
+        ("", "other"),
+    ],
+)
+def test_families_of_questions(question: str, family: str) -> None:
+    assert question_family(question) == family

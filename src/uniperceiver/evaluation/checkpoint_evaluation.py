@@ -9,15 +9,15 @@ import torch
 
 from uniperceiver.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from uniperceiver.config import ConfigError, StreamConfig, TrainConfig
-from uniperceiver.data.datasets import open_dataset
+from uniperceiver.data.datasets import Dataset, open_dataset
 from uniperceiver.data.transforms import test_transform
 from uniperceiver.evaluation.evaluate import evaluate
 from uniperceiver.evaluation.example_collection import ExampleCollector
 from uniperceiver.evaluation.html_report import write_html_report
 from uniperceiver.evaluation.report import StreamReport, write_report
-from uniperceiver.tasks import build_task, find_candidates
+from uniperceiver.tasks import NAMING_TASKS, build_task, find_candidates
 from uniperceiver.tasks.candidates import CandidateSet
-from uniperceiver.tasks.task import TaskSetting
+from uniperceiver.tasks.task import Task, TaskSetting
 
 
 def evaluate_checkpoint(
@@ -49,7 +49,9 @@ def evaluate_checkpoint(
     if config is None:
         raise CheckpointError(f"{folder} does not say what it was trained on: give --config and its --path options")
     chosen = _chosen(config, streams)
-    reports = {name: _evaluate_stream(checkpoint, name, stream) for name, stream in chosen.items()}
+    reports: dict[str, StreamReport] = {}
+    for name, stream in chosen.items():
+        reports |= _evaluate_stream(checkpoint, name, stream)
     write_report(report, str(folder), reports)
     write_html_report(report.with_suffix(".html"), str(folder), reports, folder.parent / "log.jsonl")
     return reports
@@ -66,19 +68,34 @@ def _chosen(config: TrainConfig, streams: Sequence[str] | None) -> dict[str, Str
     return {name: with_data[name] for name in streams} if streams else with_data
 
 
-def _evaluate_stream(checkpoint: Checkpoint, name: str, stream: StreamConfig) -> StreamReport:
+def _evaluate_stream(checkpoint: Checkpoint, name: str, stream: StreamConfig) -> dict[str, StreamReport]:
+    """The report of a stream and, where it has data of names that training never saw, of these."""
     assert stream.evaluation is not None
-    dataset, training = open_dataset(stream.evaluation), open_dataset(stream.dataset)
-    setting = TaskSetting(stream.task, checkpoint.tokenizer, checkpoint.model.config.image.backbone)
+    training = open_dataset(stream.dataset)
+    setting = TaskSetting(stream.task, checkpoint.tokenizer, checkpoint.model.config.pixels)
     if name in checkpoint.tasks:
         stored = checkpoint.tasks[name]
         candidates = CandidateSet.restored(stored.texts, stored.token_ids, checkpoint.tokenizer)
     else:  # a stream that the checkpoint was not trained on: its candidates are those that training would find
         candidates = find_candidates(setting, training)
+    task = build_task(setting, candidates)
+    reports = {name: _evaluate_data(checkpoint, task, stream, open_dataset(stream.evaluation), training)}
+    if stream.held_out_evaluation is not None:
+        novel = open_dataset(stream.held_out_evaluation)
+        if stream.task.kind in NAMING_TASKS:
+            task = build_task(setting, find_candidates(setting, novel))
+        reports[f"{name}-held-out"] = _evaluate_data(checkpoint, task, stream, novel, None)
+    return reports
+
+
+def _evaluate_data(
+    checkpoint: Checkpoint, task: Task, stream: StreamConfig, dataset: Dataset, training: Dataset | None
+) -> StreamReport:
+    """``training`` gives the trivial baselines; None: the evaluated data, for what training never saw."""
     examples = ExampleCollector(dataset, checkpoint.tokenizer)
     result = evaluate(
         checkpoint.model,
-        build_task(setting, candidates),
+        task,
         dataset,
         test_transform(stream.task.kind, stream.task.image),
         batch_size=stream.batch_size,

@@ -9,6 +9,7 @@ import numpy as np
 
 from uniperceiver.data.records import AnnotatedImage
 from uniperceiver.evaluation.examples import Example, counted, panel, picture_of
+from uniperceiver.evaluation.naming import pairwise_iou
 from uniperceiver.predictions import Detection
 from uniperceiver.render import draw_detection
 
@@ -76,7 +77,7 @@ def matched(found: Detection, boxes: np.ndarray, labels: np.ndarray) -> int:
     """How many annotated boxes (n, 4) of labels (n,) are found, each by one detection, best detections first."""
     if not len(boxes) or not len(found.boxes):
         return 0
-    overlaps = np.where(found.labels[:, None] == labels[None], _overlaps(found.boxes, boxes), 0)
+    overlaps = np.where(found.labels[:, None] == labels[None], pairwise_iou(found.boxes, boxes), 0)
     hits = 0
     for row in np.argsort(-found.scores, kind="stable"):
         best = int(overlaps[row].argmax())
@@ -110,11 +111,3 @@ def _resized(detection: Detection, old: tuple[int, int], new: tuple[int, int]) -
     return Detection(
         detection.boxes * scale, detection.scores, detection.labels, detection.names, masks, detection.mask_scores
     )
-
-
-def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """IoU (n, m) of boxes (n, 4) and (m, 4), (x0, y0, x1, y1)."""
-    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    intersection = sides.clip(min=0).prod(axis=-1)
-    areas, others = ((boxes[:, 2:] - boxes[:, :2]).prod(axis=-1) for boxes in (a, b))
-    return intersection / np.maximum(areas[:, None] + others[None] - intersection, 1e-9)

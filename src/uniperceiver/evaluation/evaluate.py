@@ -10,19 +10,19 @@ import torch
 from rich.progress import Progress
 
 from uniperceiver.data.datasets import Dataset
+from uniperceiver.data.datasets.scenes import SceneCaptions
 from uniperceiver.data.loading import evaluation_batches
 from uniperceiver.data.transforms import Transform
+from uniperceiver.evaluation.detection_scoring import DetectionScorer
 from uniperceiver.evaluation.example_collection import ExampleCollector
 from uniperceiver.evaluation.scoring import (
-    AnswerScorer,
-    CaptionScorer,
     ClassificationScorer,
-    DetectionScorer,
     EvaluationResult,
     MaskedWordScorer,
     RetrievalScorer,
     Scorer,
 )
+from uniperceiver.evaluation.text_scoring import AnswerScorer, CaptionScorer
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.predictions import Answer, Caption, Classification, Detection, Embeddings
 from uniperceiver.tasks.task import Task
@@ -49,8 +49,8 @@ def evaluate(
     Args:
         task: made for this data set: its class names, in order, are the task's candidates.
         transform: what pictures go through, `data.transforms.test_transform`.
-        training: the data the task was trained on; captions (``texts()``), answers (``answers()``) and boxes
-            (``objects()``) of the trivial baselines come from it. None: from the evaluated references.
+        training: the data the task was trained on; captions (``texts()``) and boxes (``objects()``) of the
+            trivial baselines come from it. None: from the evaluated references.
         examples: takes in the predictions too, to show some of them.
 
     Raises:
@@ -87,11 +87,12 @@ def scorer_for(prediction: object, task: Task, dataset: Any, training: Any = Non
             _check_names(task, dataset)
             return DetectionScorer(dataset, training)
         case Caption():
-            return CaptionScorer(None if training is None else training.texts())
+            scenes = dataset if isinstance(dataset, SceneCaptions) else None
+            return CaptionScorer(None if training is None else training.texts(), scenes)
         case Embeddings():
             return RetrievalScorer()
         case Answer():
-            return AnswerScorer(None if training is None else training.answers())
+            return AnswerScorer()
         case list():
             return MaskedWordScorer()
         case _:

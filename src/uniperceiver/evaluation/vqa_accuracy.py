@@ -32,6 +32,15 @@ _SPELLINGS = {
 } | {"somebody'd": "somebodyd"}
 """A contraction that lacks exactly one apostrophe → the contraction; the last entry is the official table's own."""
 
+FAMILIES = ("what color", "how many", "what", "is")
+"""Beginnings of questions whose accuracies are told apart; "what color" is not counted as "what" too."""
+
+
+def question_family(question: str) -> str:
+    """The one of `FAMILIES` that a question begins with, or ``other``."""
+    words = f"{' '.join(question.lower().split())} "
+    return next((family for family in FAMILIES if words.startswith(f"{family} ")), "other")
+
 
 def normalise_answer(answer: str) -> str:
     """An answer as the official evaluation compares it: lower case, digits, no articles, no punctuation.

@@ -32,6 +32,9 @@ TASKS: dict[TaskKind, type[AnyTask]] = {
     "visual_question_answering": VisualQuestionAnsweringTask,
 }
 
+NAMING_TASKS: frozenset[TaskKind] = frozenset({"classification", "detection"})
+"""Tasks whose candidates are the class names of their data: of other data they need other candidates."""
+
 
 def find_candidates(setting: TaskSetting, dataset: Any) -> CandidateSet:
     """The target set Y of a task, found in its training data: class names, words, answers; none for retrieval."""

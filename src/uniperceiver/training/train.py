@@ -188,7 +188,8 @@ def train(
 ) -> Path:
     """Train as ``config`` says and return the checkpoint's folder, ``folder/checkpoint``.
 
-    ``show_bar`` draws a progress bar below the lines of progress. Under ``torchrun`` every process calls this and takes its share of every batch.
+    Under ``torchrun`` every process calls this and takes its share of every batch. ``show_bar`` draws a progress bar
+    below the lines of progress.
 
     Raises:
         CheckpointError: ``resume`` without a checkpoint to go on from, or a checkpoint there without ``resume``.
@@ -232,5 +233,4 @@ def initial(config: TrainConfig) -> Checkpoint:
     torch.manual_seed(config.seed)
     model = UniPerceiver(load_config(config.model))
     load_pretrained(model)
-    text = model.config.text
-    return Checkpoint(model, Tokenizer.from_source(text.tokenizer or text.pretrained))
+    return Checkpoint(model, Tokenizer.from_source(model.config.tokenizer))

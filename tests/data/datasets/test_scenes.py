@@ -69,7 +69,7 @@ def test_captions_questions_and_objects_are_of_the_same_scenes() -> None:
         assert torch.equal(objects[index].image, captions[index].image)
         assert torch.equal(objects[index].image, questions[2 * index + 1].image)
         shown = {objects.names[label] for label in objects[index].labels}
-        assert list(captions.scene_names())[index] == shown
+        assert captions.shown_names(captions[index]) == shown
 
 
 def test_texts_and_answers_are_those_of_the_records() -> None:
@@ -111,8 +111,8 @@ def test_held_out_names_occur_in_their_part_alone() -> None:
     assert not set(known.names) & set(novel.names)
     assert known[0].image_id != novel[0].image_id
     assert scenes("captions", **settings).names == known.names
-    shown = set.union(*(set(names) for names in scenes("captions", categories="held_out", **settings).scene_names()))
-    assert shown == set(novel.names)
+    captions = scenes("captions", categories="held_out", **settings)
+    assert set.union(*(set(captions.shown_names(record)) for record in all_of(captions))) == set(novel.names)
 
 
 def test_names_that_cannot_be_drawn() -> None:

@@ -108,10 +108,9 @@ class SceneCaptions(SceneView):
         for index in range(len(self)):
             yield from self.source.captions(index)
 
-    def scene_names(self) -> Iterator[frozenset[str]]:
-        """The names of what each scene shows, in the order of the records."""
-        for index in range(len(self)):
-            yield frozenset(self.source.layout(index).counts())
+    def shown_names(self, record: CaptionedImage) -> frozenset[str]:
+        """The names of what a record of this data set shows."""
+        return frozenset(self.source.layout(int(record.image_id.rpartition("-")[2])).counts())
 
 
 class SceneQuestions(SceneView):

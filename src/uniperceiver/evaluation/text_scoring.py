@@ -1,0 +1,113 @@
+"""Scorers of sentences and answers: what evaluation keeps of them, and the metrics it computes at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from uniperceiver.data.datasets.scenes import SceneCaptions
+from uniperceiver.data.records import CaptionedImage, QuestionedImage
+from uniperceiver.evaluation.accuracy import most_frequent
+from uniperceiver.evaluation.caption_scores import CaptionScores, caption_scores, central_caption
+from uniperceiver.evaluation.object_names import NameFinder, best_constant_names, name_scores
+from uniperceiver.evaluation.scoring import EvaluationResult
+from uniperceiver.evaluation.vqa_accuracy import normalise_answer, question_family, vqa_accuracy
+from uniperceiver.predictions import Answer, Caption
+
+
+class CaptionScorer:
+    """BLEU, ROUGE-L and CIDEr-D; where it is known what the pictures show, also whether captions name it."""
+
+    def __init__(self, training: Iterable[str] | None, scenes: SceneCaptions | None = None) -> None:
+        """Start empty.
+
+        Args:
+            training: captions from which the trivial caption is taken; None: the references.
+            scenes: the evaluated data where they are scenes, whose objects are known; None: they are not.
+        """
+        self.training = training
+        self.scenes = scenes
+        self.captions: list[str] = []
+        self.references: list[tuple[str, ...]] = []
+        self.shown: list[frozenset[str]] = []
+
+    def add(self, records: Sequence[CaptionedImage], batch: Any, predictions: Sequence[Caption]) -> None:
+        """Keep the texts, and what the scenes show."""
+        self.captions += [prediction.text for prediction in predictions]
+        self.references += [record.captions for record in records]
+        if self.scenes is not None:
+            self.shown += [self.scenes.shown_names(record) for record in records]
+
+    def result(self) -> EvaluationResult:
+        """All scores; the baseline says one caption of every image."""
+        every = [caption for row in self.references for caption in row] if self.training is None else self.training
+        constant = central_caption(list(every))
+        metrics = _named(caption_scores(self.captions, self.references))
+        baselines = _named(caption_scores([constant] * len(self.references), self.references))
+        protocol = (
+            "pycocoevalcap's BLEU, ROUGE-L and CIDEr-D (the one reported as CIDEr), document frequencies from the "
+            f"references of these images. Baseline: {constant!r} for every image."
+        )
+        if self.scenes is not None:
+            finder = NameFinder(self.scenes.names)
+            metrics |= name_scores([finder.names_in(caption) for caption in self.captions], self.shown)
+            baselines |= name_scores([best_constant_names(self.shown)] * len(self.shown), self.shown)
+            protocol += (
+                " name_f1, name_precision, name_recall: object names in the caption against those of the scene, each "
+                "name once per scene, counted over all scenes; name_exact: scenes whose names are all there and no "
+                "others. Their baseline: the same names for every scene, those that give the best F1."
+            )
+        return EvaluationResult(metrics, baselines, "cider_d", len(self.captions), "images", protocol)
+
+
+class AnswerScorer:
+    """VQA accuracy, overall and by family of questions."""
+
+    def __init__(self) -> None:
+        self.families: list[str] = []
+        self.answers: list[str] = []
+        self.references: list[tuple[str, ...]] = []
+
+    def add(self, records: Sequence[QuestionedImage], batch: Any, predictions: Sequence[Answer]) -> None:
+        """Keep the family of the question, the most likely answer and those of people."""
+        self.families += [question_family(record.question) for record in records]
+        self.answers += [prediction.answers[0] for prediction in predictions]
+        self.references += [record.answers for record in records]
+
+    def result(self) -> EvaluationResult:
+        """Accuracies; the baseline reads the question's first words and gives one answer to all of a family."""
+        families = sorted(set(self.families))
+        constants = {family: self._constant(family) for family in families}
+        trivial = [constants[family] for family in self.families]
+        listed = ", ".join(f"{family} … {constants[family]!r}" for family in families)
+        return EvaluationResult(
+            metrics=self._accuracies(self.answers, families),
+            baselines=self._accuracies(trivial, families),
+            main="accuracy",
+            count=len(self.answers),
+            unit="questions",
+            protocol="Official VQA accuracy: min(1, agreeing people / 3), averaged over leaving out each person; "
+            "accuracy_… of the questions that begin so. Baseline: for each beginning the most frequent answer of the "
+            f"evaluated questions ({listed}), which no constant answer can much exceed.",
+        )
+
+    def _constant(self, family: str) -> str:
+        answers = [normalise_answer(answer) for row in self._of(family, self.references) for answer in row]
+        return str(most_frequent(answers, 1)[0])
+
+    def _accuracies(self, answers: Sequence[str], families: Sequence[str]) -> dict[str, float]:
+        return {"accuracy": vqa_accuracy(answers, self.references)} | {
+            f"accuracy_{family.replace(' ', '_')}": vqa_accuracy(
+                self._of(family, answers), self._of(family, self.references)
+            )
+            for family in families
+        }
+
+    def _of(self, family: str, values: Sequence[Any]) -> list[Any]:
+        """Those of ``values``, one per question, that belong to the family."""
+        return [value for value, other in zip(values, self.families, strict=True) if other == family]
+
+
+def _named(scores: CaptionScores) -> dict[str, float]:
+    bleu = {f"bleu{order}": value for order, value in enumerate(scores.bleu, start=1)}
+    return bleu | {"rouge_l": scores.rouge_l, "cider_d": scores.cider_d}
