@@ -69,6 +69,7 @@ class PlainTextConfig:
     kind: Literal["plain_text"] = "plain_text"
     splits: tuple[str, ...] | None = None
     """For a Karpathy JSON: the splits whose captions are the texts."""
+    fold: FoldConfig | None = None
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -80,6 +81,118 @@ class VqaConfig:
     images: str
     """Folder; a picture is the file whose name ends in the 12-digit image id, or is the id."""
     kind: Literal["vqa"] = "vqa"
+    fold: FoldConfig | None = None
+    """Of pictures: all questions about one are in the same part."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class YoloConfig:
+    """YOLO txt: ``class x y width height`` or ``class x1 y1 x2 y2 …`` a line, relative to the picture."""
+
+    images: str
+    """A folder of pictures, at any depth, or a text file that lists them."""
+    names: str
+    """``data.yaml`` with ``names``, or a text file with one class name a line."""
+    kind: Literal["yolo"] = "yolo"
+    labels: str | None = None
+    """Folder of the txt files. None: for ``…/images/…`` that of ``…/labels/…``, else beside the pictures."""
+    fold: FoldConfig | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class VocConfig:
+    """Pascal VOC: ``Annotations/*.xml``, ``JPEGImages``, ``ImageSets``, and ``SegmentationObject`` for masks."""
+
+    root: str
+    kind: Literal["voc"] = "voc"
+    split: str | None = None
+    """A list in ``ImageSets/Main`` (``ImageSets/Segmentation`` for masks), e.g. ``train``; None: every XML file."""
+    masks: bool = False
+    """True: masks from ``SegmentationObject``, which every picture must have; False: masks are the boxes."""
+    names: str | None = None
+    """Text file with one class name a line; None: the names that occur in all XML files, in alphabetical order."""
+    fold: FoldConfig | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class CocoCaptionsConfig:
+    """COCO captions JSON: a list of pictures, a list of captions."""
+
+    annotations: str
+    images: str
+    kind: Literal["coco_captions"] = "coco_captions"
+    fold: FoldConfig | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class ImageTextPairsConfig:
+    """A CSV, TSV or JSON Lines file with a picture and a text a row; rows of one picture are its captions."""
+
+    path: str
+    images: str
+    """The folder to which the pictures' paths are relative."""
+    kind: Literal["image_text_pairs"] = "image_text_pairs"
+    image: str = "image"
+    """Name of the column with the picture's path."""
+    text: str = "caption"
+    """Name of the column with the text; in JSON Lines it may hold a list of texts."""
+    fold: FoldConfig | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class WebDatasetPairsConfig:
+    """Tar shards of pictures with texts, as img2dataset writes them: ``KEY.jpg`` with ``KEY.txt``."""
+
+    shards: str
+    """A file, or a pattern with ``*`` or ``{00000..00999}``."""
+    kind: Literal["webdataset_pairs"] = "webdataset_pairs"
+    fold: FoldConfig | None = None
+    """Of shards, where there are several; else of samples."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class HuggingFaceConfig:
+    """A data set that Hugging Face ``datasets`` saved to disk (``save_to_disk``)."""
+
+    path: str
+    view: Literal["labels", "captions", "questions", "texts"]
+    """What a record is: a picture with its class, with its captions, with a question, or a text."""
+    target: str
+    """The column with the class, the caption or list of captions, the answer or list of answers, or the text."""
+    kind: Literal["hugging_face"] = "hugging_face"
+    image: str = "image"
+    """The column with the picture."""
+    question: str = "question"
+    """The column with the question."""
+    split: str | None = None
+    """Of a ``DatasetDict``."""
+    fold: FoldConfig | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class VisualGenomeConfig:
+    """Visual Genome's ``region_descriptions.json``: the phrases about a picture's regions are its captions."""
+
+    regions: str
+    images: tuple[str, ...]
+    """Folders, usually ``VG_100K`` and ``VG_100K_2``; a picture is the file named by its id."""
+    kind: Literal["visual_genome"] = "visual_genome"
+    fold: FoldConfig | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class VideoCsvConfig:
+    """Videos with a class: Kinetics' own CSV, or lines ``path class``."""
+
+    annotations: str
+    videos: str
+    """Folder; Kinetics' files are ``[LABEL/]ID_000012_000022.mp4`` or ``[LABEL/]ID.mp4``."""
+    kind: Literal["video_csv"] = "video_csv"
+    classes: str | None = None
+    """Text file with one class name a line, required where classes are numbers; None: the names that occur."""
+    frames: Positive = 8
+    """Frames of a record, evenly spaced over the video."""
+    fold: FoldConfig | None = None
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -133,6 +246,14 @@ DatasetConfig = Annotated[
     | WebDatasetConfig
     | PlainTextConfig
     | VqaConfig
+    | YoloConfig
+    | VocConfig
+    | CocoCaptionsConfig
+    | ImageTextPairsConfig
+    | WebDatasetPairsConfig
+    | HuggingFaceConfig
+    | VisualGenomeConfig
+    | VideoCsvConfig
     | ScenesConfig,
     Field(discriminator="kind"),
 ]

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 MAX_PIXELS = 89_478_485
@@ -43,6 +43,22 @@ def decode_image(data: bytes, name: str) -> Tensor:
         ImageError: as `read_image`.
     """
     return _decode(io.BytesIO(data), name)
+
+
+def upright_size(path: Path | str) -> tuple[int, int]:
+    """Height and width of the picture in a file, upright; only its header is read.
+
+    Raises:
+        ImageError: no such file, or not a picture.
+    """
+    try:
+        with Image.open(path) as image:
+            is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            return (image.width, image.height) if is_turned else (image.height, image.width)
+    except UnidentifiedImageError:
+        raise ImageError(f"{path} is not a picture in a format that Pillow reads (JPEG, PNG, WebP, …)") from None
+    except (Image.DecompressionBombError, *_DECODING_ERRORS) as error:
+        raise ImageError(f"cannot read the picture {path}: {error}") from None
 
 
 def to_rgb_tensor(image: Image.Image) -> Tensor:

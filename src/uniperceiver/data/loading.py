@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 
 from uniperceiver.batches import padded_length
 from uniperceiver.data.datasets import Dataset
-from uniperceiver.data.datasets.webdataset import WebDataset
-from uniperceiver.data.records import Record, TextRecord
+from uniperceiver.data.datasets.webdataset import ShardedData
+from uniperceiver.data.records import LabelledVideo, Record, TextRecord
 from uniperceiver.data.transforms import Transform
 
 Batch = TypeVar("Batch")
@@ -69,7 +69,7 @@ class Batches(Generic[Batch]):
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
-        self._groups = dataset.shard_lengths if isinstance(dataset, WebDataset) else (len(dataset),)
+        self._groups = dataset.shard_lengths if isinstance(dataset, ShardedData) else (len(dataset),)
         self._orders: dict[int, np.ndarray] = {}
 
     def __getitem__(self, number: int) -> Batch:
@@ -224,4 +224,6 @@ def _read(dataset: Dataset, index: int, transform: Transform) -> Record:
 def _padded_size(record: Record) -> tuple[int, ...]:
     if isinstance(record, TextRecord):
         return ()
+    if isinstance(record, LabelledVideo):
+        return tuple(record.frames.shape)
     return tuple(padded_length(side) for side in record.image.shape[1:])

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
+
+from uniperceiver.data.outlines import Outline, draw
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,38 @@ class AnnotatedImage:
 
 
 @dataclass(frozen=True)
+class OutlinedImage:
+    """A picture with its objects, whose masks are not drawn yet: polygons are brought to size as polygons."""
+
+    image: Tensor
+    """(3, H, W) uint8 RGB, upright."""
+    image_id: str
+    boxes: Tensor
+    """(n, 4) float32, (x0, y0, x1, y1) in pixels of ``image``."""
+    outlines: tuple[Outline, ...]
+    """n polygons or run lengths, in pixels of ``image``."""
+    labels: Tensor
+    """(n,) int64, index into the data set's ``names``."""
+    is_crowd: Tensor
+    """(n,) bool."""
+    original_size: tuple[int, int]
+    """Height and width of the picture as stored."""
+
+    @property
+    def masks(self) -> Tensor:
+        """(n, H, W) bool, drawn each time they are asked for."""
+        if not self.outlines:
+            return torch.zeros(0, *self.image.shape[1:], dtype=torch.bool)
+        return draw(self.outlines, self.image.shape[1], self.image.shape[2])
+
+    def drawn(self) -> AnnotatedImage:
+        """The same picture with masks."""
+        return AnnotatedImage(
+            self.image, self.image_id, self.boxes, self.masks, self.labels, self.is_crowd, self.original_size
+        )
+
+
+@dataclass(frozen=True)
 class CaptionedImage:
     """A picture with what people said of it."""
 
@@ -62,13 +97,24 @@ class QuestionedImage:
 
 
 @dataclass(frozen=True)
+class LabelledVideo:
+    """Frames of a video with one class."""
+
+    frames: Tensor
+    """(T, 3, H, W) uint8 RGB."""
+    video_id: str
+    label: int
+    """Index into the data set's ``names``."""
+
+
+@dataclass(frozen=True)
 class TextRecord:
     """A text."""
 
     text: str
 
 
-Record = LabelledImage | AnnotatedImage | CaptionedImage | QuestionedImage | TextRecord
+Record = LabelledImage | AnnotatedImage | OutlinedImage | CaptionedImage | QuestionedImage | LabelledVideo | TextRecord
 
 
 @dataclass(frozen=True)

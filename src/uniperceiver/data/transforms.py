@@ -21,6 +21,7 @@ from uniperceiver.data.records import (
     AnnotatedImage,
     CaptionedImage,
     LabelledImage,
+    OutlinedImage,
     QuestionedImage,
     Record,
     TextRecord,
@@ -239,6 +240,8 @@ class DetectionResize:
 
 
 def _annotated(record: Record) -> AnnotatedImage:
+    if isinstance(record, OutlinedImage):
+        return record.drawn()
     if not isinstance(record, AnnotatedImage):
         raise TypeError(
             f"detection reads pictures with annotated objects (coco_instances data), got a {type(record).__name__}"

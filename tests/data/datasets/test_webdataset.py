@@ -100,9 +100,9 @@ def test_patterns(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ([("1.png", b"x")], "'1' needs one .cls and one of .jpg.*; it has picture"),
-        ([("1.cls", b"0")], "'1' needs .*; it has class"),
+        ([("1.cls", b"0")], "'1' needs .*; it has .cls"),
         ([("1.txt", b"0")], "'1' needs .*; it has neither"),
-        ([("1.png", b"x"), ("1.jpg", b"x"), ("1.cls", b"0")], "it has picture and picture and class"),
+        ([("1.png", b"x"), ("1.jpg", b"x"), ("1.cls", b"0")], "it has picture and picture and .cls"),
         ([("1.png", b"x"), ("1.cls", b"cat")], "1.cls should hold a class number, got b'cat'"),
         ([("1.png", b"x"), ("1.cls", b"3")], "1.cls is 3, but there are 3 class names"),
         ([], "holds no sample"),

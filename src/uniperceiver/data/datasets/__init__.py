@@ -6,13 +6,20 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from uniperceiver.config import DatasetConfig
+from uniperceiver.data.datasets.coco_captions import open_coco_captions
 from uniperceiver.data.datasets.coco_instances import CocoInstances
+from uniperceiver.data.datasets.hugging_face import HuggingFace
 from uniperceiver.data.datasets.image_folder import ImageFolder
+from uniperceiver.data.datasets.image_text_pairs import open_image_text_pairs
 from uniperceiver.data.datasets.karpathy_captions import KarpathyCaptions
 from uniperceiver.data.datasets.plain_text import PlainText
 from uniperceiver.data.datasets.scenes import open_scenes
+from uniperceiver.data.datasets.video_csv import VideoCsv
+from uniperceiver.data.datasets.visual_genome import open_visual_genome
+from uniperceiver.data.datasets.voc import Voc
 from uniperceiver.data.datasets.vqa import Vqa
-from uniperceiver.data.datasets.webdataset import WebDataset
+from uniperceiver.data.datasets.webdataset import WebDataset, WebDatasetPairs
+from uniperceiver.data.datasets.yolo import Yolo
 from uniperceiver.data.records import Record
 
 
@@ -31,6 +38,14 @@ DATASETS: dict[str, Callable[[Any], Dataset]] = {
     "webdataset": WebDataset,
     "plain_text": PlainText,
     "vqa": Vqa,
+    "yolo": Yolo,
+    "voc": Voc,
+    "coco_captions": open_coco_captions,
+    "image_text_pairs": open_image_text_pairs,
+    "webdataset_pairs": WebDatasetPairs,
+    "hugging_face": HuggingFace,
+    "visual_genome": open_visual_genome,
+    "video_csv": VideoCsv,
     "scenes": open_scenes,
 }
 

@@ -31,12 +31,14 @@ def read_json_object(path: Path, *keys: str) -> dict[str, Any]:
     return content
 
 
-def require_fields(entry: dict[str, Any], where: str, *fields: str) -> None:
-    """Check that an annotation has ``fields``; ``where`` says which file and entry it is.
+def require_fields(entry: Any, where: str, *fields: str) -> None:
+    """Check that an annotation is an object with ``fields``; ``where`` says which file and entry it is.
 
     Raises:
         DatasetError: it lacks one.
     """
+    if not isinstance(entry, dict):
+        raise DatasetError(f"{where} should be an object with {', '.join(fields)}, got {str(entry)[:60]!r}")
     missing = [field for field in fields if field not in entry]
     if missing:
         raise DatasetError(f"{where} has no {', '.join(missing)}: is the file of another format?")
@@ -51,6 +53,25 @@ def existing_picture(path: Path, source: str) -> Path:
     if not path.is_file():
         raise DatasetError(f"{source} needs the picture {path}, which does not exist: is `images` the right folder?")
     return path
+
+
+def read_text(path: Path, largest: int) -> str:
+    """The content of a UTF-8 text file of at most ``largest`` bytes.
+
+    Raises:
+        DatasetError: no such file, larger, or not UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(largest + 1)
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror}") from None
+    if len(content) > largest:
+        raise DatasetError(f"{path} has more than {largest} bytes, too many for its kind of file: is it the right one?")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8 at byte {error.start}: convert the file to UTF-8") from None
 
 
 def is_in_fold(index: int, fold: FoldConfig | None) -> bool:

@@ -6,8 +6,8 @@ from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
-from uniperceiver.config import PlainTextConfig
-from uniperceiver.data.datasets.annotation_files import DatasetError
+from uniperceiver.config import FoldConfig, PlainTextConfig
+from uniperceiver.data.datasets.annotation_files import DatasetError, is_in_fold
 from uniperceiver.data.datasets.json_rows import JsonRows
 from uniperceiver.data.datasets.karpathy_captions import captions_of, read_karpathy
 from uniperceiver.data.records import TextRecord
@@ -30,7 +30,11 @@ class PlainText:
             raise DatasetError(
                 f"{self.source} is not a .json file: only a Karpathy JSON has splits, got {config.splits}"
             )
-        self._texts = JsonRows(_captions(self.source, config.splits or ())) if is_json else Lines(self.source)
+        self._texts = (
+            JsonRows(_captions(self.source, config.splits or (), config.fold))
+            if is_json
+            else Lines(self.source, config.fold)
+        )
         if not len(self._texts):
             raise DatasetError(f"{self.source} holds no text")
 
@@ -51,20 +55,22 @@ class PlainText:
 class Lines:
     """The lines of a UTF-8 file that are not blank, read when asked for; only where they begin is kept in memory."""
 
-    def __init__(self, path: Path) -> None:
-        """Find the lines of ``path``.
+    def __init__(self, path: Path, fold: FoldConfig | None = None) -> None:
+        """Find the lines of ``path`` that belong to ``fold``.
 
         Raises:
             DatasetError: no such file.
         """
         self.path = path
         self._starts = array("q")
-        start = 0
+        start = number = 0
         try:
             with path.open("rb") as file:
                 for line in file:
                     if line.strip():
-                        self._starts.append(start)
+                        if is_in_fold(number, fold):
+                            self._starts.append(start)
+                        number += 1
                     start += len(line)
         except OSError as error:
             raise DatasetError(f"cannot read the text file {path}: {error.strerror}") from None
@@ -79,12 +85,13 @@ class Lines:
             file.seek(self._starts[index])
             line = file.readline()
         try:
-            return line.decode("utf-8-sig" if index == 0 else "utf-8").strip()
+            return line.decode("utf-8" if self._starts[index] else "utf-8-sig").strip()
         except UnicodeDecodeError as error:
             offset = self._starts[index] + error.start
             raise DatasetError(f"{self.path} is not UTF-8 at byte {offset}: convert the file to UTF-8") from None
 
 
-def _captions(path: Path, splits: tuple[str, ...]) -> Iterator[str]:
-    for entry in read_karpathy(path, splits):
-        yield from captions_of(entry, path)
+def _captions(path: Path, splits: tuple[str, ...], fold: FoldConfig | None) -> Iterator[str]:
+    for index, entry in enumerate(read_karpathy(path, splits)):
+        if is_in_fold(index, fold):
+            yield from captions_of(entry, path)

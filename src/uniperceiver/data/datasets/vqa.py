@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from uniperceiver.config import VqaConfig
-from uniperceiver.data.datasets.annotation_files import DatasetError, read_json_object, require_fields
+from uniperceiver.config import FoldConfig, VqaConfig
+from uniperceiver.data.datasets.annotation_files import DatasetError, is_in_fold, read_json_object, require_fields
 from uniperceiver.data.datasets.json_rows import JsonRows
 from uniperceiver.data.images import read_image
 from uniperceiver.data.records import QuestionedImage
@@ -27,16 +27,17 @@ class Vqa:
         """
         self.source = Path(config.questions)
         self.folder = Path(config.images)
-        self._rows = JsonRows(self._index(Path(config.annotations)))
+        self._rows = JsonRows(self._index(Path(config.annotations), config.fold))
         if not len(self._rows):
             raise DatasetError(f"{self.source} holds no question")
 
-    def _index(self, annotations: Path) -> Iterator[tuple[str, str, str, list[str]]]:
+    def _index(self, annotations: Path, fold: FoldConfig | None) -> Iterator[tuple[str, str, str, list[str]]]:
         answers: dict[int, list[str]] = {}
         for position, entry in enumerate(read_json_object(annotations, "annotations")["annotations"]):
             require_fields(entry, f"{annotations}: annotations[{position}]", "question_id", "answers")
             answers[entry["question_id"]] = [str(answer["answer"]) for answer in entry["answers"]]
         pictures = pictures_by_id(self.folder)
+        order: dict[int, int] = {}
         for position, entry in enumerate(read_json_object(self.source, "questions")["questions"]):
             require_fields(entry, f"{self.source}: questions[{position}]", "question_id", "image_id", "question")
             number, image_id = entry["question_id"], int(entry["image_id"])
@@ -44,7 +45,8 @@ class Vqa:
                 raise DatasetError(f"{annotations} has no answers to question {number} of {self.source}")
             if image_id not in pictures:
                 raise DatasetError(f"{self.source}: question {number} needs picture {image_id}, not in {self.folder}")
-            yield str(image_id), pictures[image_id], str(entry["question"]), answers[number]
+            if is_in_fold(order.setdefault(image_id, len(order)), fold):
+                yield str(image_id), pictures[image_id], str(entry["question"]), answers[number]
 
     def __len__(self) -> int:
         return len(self._rows)

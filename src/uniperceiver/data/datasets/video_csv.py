@@ -1,0 +1,171 @@
+"""Videos with a class, listed as Kinetics lists them or as lines ``path class``; frames decoded with PyAV."""
+
+from __future__ import annotations
+
+import csv
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uniperceiver.config import VideoCsvConfig
+from uniperceiver.data.datasets.annotation_files import DatasetError, is_in_fold, read_text
+from uniperceiver.data.datasets.json_rows import JsonRows
+from uniperceiver.data.datasets.yolo import read_class_names
+from uniperceiver.data.images import MAX_PIXELS
+from uniperceiver.data.records import LabelledVideo
+
+LARGEST_LIST = 2**28
+"""Bytes of a list of videos; Kinetics-700's has 30 MB."""
+MOST_FRAMES = 100_000
+"""Frames that are decoded of one video, about an hour."""
+KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end")
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi")
+
+
+class VideoCsv:
+    """Videos with a class, in the order of the list."""
+
+    names: tuple[str, ...]
+
+    def __init__(self, config: VideoCsvConfig) -> None:
+        """Index the list and find the files.
+
+        Raises:
+            DatasetError: an unreadable or empty list, a line of another form, a class without a name, a missing video.
+        """
+        self.source, self.folder = Path(config.annotations), Path(config.videos)
+        self.frames = config.frames
+        listed = list(read_video_list(self.source, self.folder))
+        if not listed:
+            raise DatasetError(f"{self.source} lists no video")
+        if config.classes is not None:
+            self.names = read_class_names(Path(config.classes))
+        elif all(name.isdecimal() for _, _, name in listed):
+            raise DatasetError(f"{self.source} gives classes as numbers: name a file of class names as `classes`")
+        else:
+            self.names = tuple(sorted({name for _, _, name in listed}))
+        rows = ((str(path), self._label(name, where)) for where, path, name in listed)
+        self._rows = JsonRows(row for index, row in enumerate(rows) if is_in_fold(index, config.fold))
+
+    def _label(self, name: str, where: str) -> int:
+        if name in self.names:
+            return self.names.index(name)
+        if name.isdecimal() and int(name) < len(self.names):
+            return int(name)
+        raise DatasetError(f"{where} has the class {name!r}, which is not among the {len(self.names)} class names")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> LabelledVideo:
+        path, label = self._rows[index]
+        return LabelledVideo(read_frames(Path(path), self.frames), path, label)
+
+    def __repr__(self) -> str:
+        return f"video_csv {self.source} ({len(self)} videos, {len(self.names)} classes)"
+
+
+def read_video_list(source: Path, folder: Path) -> Iterator[tuple[str, Path, str]]:
+    """Where it stands, the file and the class of every video of a list.
+
+    Raises:
+        DatasetError: as `VideoCsv`.
+    """
+    lines = read_text(source, LARGEST_LIST).splitlines()
+    header = [name.strip() for name in next(csv.reader(lines[:1]), [])]
+    if set(KINETICS_COLUMNS[:2]) <= set(header):
+        yield from _kinetics(lines, source, folder)
+        return
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{source}, line {number}"
+        path, name = _path_and_class(line, where)
+        if not (folder / path).is_file():
+            raise DatasetError(f"{where} needs the video {folder / path}, which does not exist")
+        yield where, folder / path, name
+
+
+def _path_and_class(line: str, where: str) -> tuple[str, str]:
+    try:
+        fields = next(csv.reader([line])) if "," in line else shlex.split(line)
+    except ValueError as error:
+        raise DatasetError(f"{where}: {error}") from None
+    if len(fields) != 2 or not all(field.strip() for field in fields):
+        raise DatasetError(f"{where}: expected a path and a class, got {line[:60]!r}")
+    return fields[0].strip(), fields[1].strip()
+
+
+def _kinetics(lines: list[str], source: Path, folder: Path) -> Iterator[tuple[str, Path, str]]:
+    for number, row in enumerate(csv.DictReader(lines), start=2):
+        where = f"{source}, line {number}"
+        label, video = row.get("label"), row.get("youtube_id")
+        if not label or not video:
+            raise DatasetError(f"{where} lacks its label or youtube_id")
+        yield where, _kinetics_file(folder, label, video, row, where), label
+
+
+def _kinetics_file(folder: Path, label: str, video: str, row: dict[str, str], where: str) -> Path:
+    stems = [video]
+    start, end = row.get("time_start") or "", row.get("time_end") or ""
+    if start.isdecimal() and end.isdecimal():
+        stems.insert(0, f"{video}_{int(start):06d}_{int(end):06d}")
+    for parent in (folder / label, folder / label.replace(" ", "_"), folder):
+        for stem in stems:
+            for suffix in VIDEO_SUFFIXES:
+                if (parent / f"{stem}{suffix}").is_file():
+                    return parent / f"{stem}{suffix}"
+    raise DatasetError(f"{where} needs the video {stems[0]}.mp4 in {folder} or {folder / label}; neither has it")
+
+
+def read_frames(path: Path, number: int) -> Tensor:
+    """``number`` frames evenly spaced over a video, the middles of as many parts, (T, 3, H, W) uint8 RGB.
+
+    A video of fewer frames repeats some. All frames are decoded, because what containers say of their length is often
+    wrong.
+
+    Raises:
+        DatasetError: not a video, broken, without a frame, too large or too long.
+        ImportError: without the extra ``video``.
+    """
+    av = _av()
+    try:
+        total = _count(av, path)
+        wanted = ((np.arange(number) + 0.5) * total / number).astype(int).tolist()
+        with av.open(str(path)) as container:
+            kept = {
+                index: frame.to_ndarray(format="rgb24")
+                for index, frame in enumerate(container.decode(video=0))
+                if index in set(wanted)
+            }
+    except (av.FFmpegError, IndexError) as error:
+        raise DatasetError(f"cannot read the video {path}: {error}; replace the file") from None
+    return torch.from_numpy(np.stack([kept[index] for index in wanted])).permute(0, 3, 1, 2)
+
+
+def _count(av: ModuleType, path: Path) -> int:
+    total = 0
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        if stream.width * stream.height > MAX_PIXELS:
+            raise DatasetError(f"{path}: frames of {stream.width}x{stream.height} pixels are too large")
+        for packet in container.demux(stream):
+            total += len(packet.decode())
+            if total > MOST_FRAMES:
+                raise DatasetError(f"{path} has more than {MOST_FRAMES} frames: cut it into clips")
+    if not total:
+        raise DatasetError(f"{path} has no frame")
+    return total
+
+
+def _av() -> ModuleType:
+    try:
+        import av
+    except ImportError as error:
+        raise ImportError("videos need PyAV: pip install 'uniperceiver[video]'") from error
+    return av
