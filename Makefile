@@ -20,9 +20,10 @@ $(DEMO_STAMP): pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[demo]'
 	touch $@
 
-# One model, six tasks: 15 minutes of training on two cores, then the evaluation. DEMO=folder of the results.
+# One model, six tasks: 15 minutes of training on two cores, then the evaluation. DEMO=folder of the results. An
+# interrupted demo goes on; a finished one is evaluated again.
 demo: $(DEMO_STAMP)
-	$(BIN)/uniperceiver demo --out $(DEMO)
+	$(BIN)/uniperceiver demo --out $(DEMO) $(if $(wildcard $(DEMO)/checkpoint),--resume)
 
 test: check unit
 

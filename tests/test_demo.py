@@ -35,7 +35,9 @@ def test_all_streams_speak_of_the_same_names_and_none_trains_on_held_out_ones() 
     assert {names(stream.dataset) for stream in config.streams.values()} == {names(config.streams["labels"].dataset)}
     assert not set(held_out) & set(names(config.streams["labels"].dataset))
     assert config.schedule.minutes == 15
-    assert demo_config("shapes", minutes=2).schedule.minutes == 2
+    short = demo_config("shapes", minutes=2, seed=5)
+    assert (short.schedule.minutes, short.seed) == (2, 5)
+    assert short.streams == config.streams
 
 
 def test_a_folder_of_one_name_cannot_hold_any_out(tmp_path: Path) -> None:

@@ -23,10 +23,13 @@ class DemoPackageError(ImportError):
     """The demo cannot run with what is installed; the message says what is missing and how to install it."""
 
 
-def demo_config(cutouts: str, minutes: float | None = None) -> TrainConfig:
+def demo_config(cutouts: str, minutes: float | None = None, seed: int = 0) -> TrainConfig:
     """The shipped configuration ``demo`` for some cut-outs: ``shapes``, ``openmoji`` or a folder of transparent PNGs.
 
-    ``minutes`` of training; None: as long as the configuration says.
+    Args:
+        cutouts: where objects come from.
+        minutes: of training; None: as long as the configuration says.
+        seed: of the weights and of the order of the data; the scenes and their names are the same with every seed.
 
     Raises:
         CutoutError: cut-outs that cannot be used, or of fewer than two names, so that none can be held out.
@@ -41,6 +44,7 @@ def demo_config(cutouts: str, minutes: float | None = None) -> TrainConfig:
         held_out = max(1, number // HELD_OUT_SHARE)
         values = {"names": str(number - held_out), "held_out": str(held_out), "with_relatives": "false"}
     config = load_train_config("demo", {"cutouts": cutouts, **values})
+    config = replace(config, seed=seed)
     if minutes is None:
         return config
     return replace(config, schedule=replace(config.schedule, minutes=minutes))

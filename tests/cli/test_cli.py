@@ -86,14 +86,14 @@ def test_the_demo_trains_evaluates_and_says_where_the_report_is(
 ) -> None:
     asked = []
 
-    def tiny(cutouts: str, minutes: float) -> TrainConfig:
-        asked.append((cutouts, minutes))
+    def tiny(cutouts: str, minutes: float, seed: int) -> TrainConfig:
+        asked.append((cutouts, minutes, seed))
         return load_train_config(str(train_yaml), {"root": str(data)})
 
     monkeypatch.setattr("uniperceiver.demo.demo_config", tiny)
     monkeypatch.setattr("uniperceiver.demo.installed_cutouts", lambda: "shapes")
-    assert run("demo", "--out", tmp_path / "demo", "--minutes", "2") == 0
-    assert asked == [("shapes", 2)]
+    assert run("demo", "--out", tmp_path / "demo", "--minutes", "2", "--seed", "7") == 0
+    assert asked == [("shapes", 2, 7)]
     said = capsys.readouterr().out
     assert "the scenes are drawn shapes" in said
     assert "100%" in said

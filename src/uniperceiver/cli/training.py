@@ -45,6 +45,8 @@ def demo(
     cutouts: Annotated[
         str | None, typer.Option(help="shapes, openmoji, or a folder of transparent PNGs. Default: openmoji if there.")
     ] = None,
+    seed: Annotated[int, typer.Option(help="Of the weights and the order of the data; the scenes stay the same.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
     device: Device = "cpu",
 ) -> None:
     """Train one small model on six tasks of composed scenes, evaluate it on unseen ones, write a report."""
@@ -57,7 +59,7 @@ def demo(
         cutouts = installed_cutouts()
         if cutouts == "shapes":
             typer.echo("OpenMoji is not installed (pip install 'uniperceiver[demo]'): the scenes are drawn shapes")
-    checkpoint = run(demo_config(cutouts, minutes), out, device=device, show_bar=True)
+    checkpoint = run(demo_config(cutouts, minutes, seed), out, resume, device, show_bar=True)
     evaluate_checkpoint(checkpoint, None, None, out / "report.json", device)
     typer.echo(f"checkpoint: {checkpoint}\nreport: {out / 'report.html'} (a web page), {out / 'report.json'}")
 
