@@ -1,4 +1,4 @@
-"""Multi-scale deformable attention in plain PyTorch (spec/mask_dino.md, section 2)."""
+"""Multi-scale deformable attention (spec/mask_dino.md, section 2), by the C kernel where there is one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from uniperceiver.model.layers.deformable_attention_kernel import can_sample, sample_levels_with_kernel
+
 
 def sample_levels(value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
     """Weighted sum of bilinear samples: all of deformable attention that is not a matrix product.
 
-    A plain function, so that a faster kernel with the same signature can take its place.
+    Processors take the kernel if it was built, everything else the plain PyTorch path.
 
     Args:
         value: (B, S, heads, d), the maps of all levels, row by row, concatenated in the order of ``shapes``.
@@ -22,8 +24,18 @@ def sample_levels(value: Tensor, shapes: Sequence[tuple[int, int]], locations: T
         weights: (B, Q, heads, levels, points).
 
     Returns:
-        (B, Q, heads * d).
+        (B, Q, heads * d), of the type of ``value``.
     """
+    if not can_sample(value):
+        return sample_levels_with_pytorch(value, shapes, locations, weights)
+    flat = [size for shape in shapes for size in shape]
+    return sample_levels_with_kernel(value.float(), flat, locations.float(), weights.float()).to(value.dtype)
+
+
+def sample_levels_with_pytorch(
+    value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor
+) -> Tensor:
+    """``sample_levels`` in plain PyTorch, for GPUs and where the kernel was not built."""
     batch, _, heads, width = value.shape
     queries, points = locations.shape[1], locations.shape[4]
     maps = value.permute(0, 2, 3, 1).flatten(0, 1)  # (B*heads, d, S)
