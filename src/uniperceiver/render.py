@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from colorsys import hsv_to_rgb
 
 import numpy as np
@@ -11,6 +12,8 @@ from uniperceiver.predictions import Detection
 
 Colour = tuple[int, int, int]
 MASK_OPACITY = 0.45
+NARROWEST_STRIP = 240
+"""Pixels; a strip of text below a narrower picture is this wide."""
 _GOLDEN_RATIO = 0.618034
 
 
@@ -41,6 +44,23 @@ def draw_detection(picture: Image.Image, detection: Detection, *, show_scores: b
     return canvas
 
 
+def draw_lines(picture: Image.Image, lines: Sequence[str]) -> Image.Image:
+    """An RGB copy of the picture with lines of text on a white strip below it; long lines are broken at blanks."""
+    upper = picture.convert("RGB")
+    width = max(upper.width, NARROWEST_STRIP)
+    size = max(12, round(width / 32))
+    font = ImageFont.load_default(size=size)
+    # The font stops at half a surrogate pair.
+    texts = [line.encode("utf-8", "replace").decode() for line in lines]
+    broken = [part for text in texts for part in _broken(text, font, width - size)]
+    canvas = Image.new("RGB", (width, upper.height + round(1.4 * size * len(broken)) + size), "white")
+    canvas.paste(upper)
+    draw = ImageDraw.Draw(canvas)
+    for number, line in enumerate(broken):
+        draw.text((size / 2, upper.height + size / 2 + 1.4 * size * number), line, fill=(0, 0, 0), font=font)
+    return canvas
+
+
 def class_colour(label: int) -> Colour:
     """A saturated colour; labels that follow each other lie far apart on the colour circle."""
     hue = label * _GOLDEN_RATIO % 1
@@ -65,6 +85,18 @@ def _with_masks(picture: Image.Image, masks: np.ndarray, colours: list[Colour], 
         mask = masks[index]
         pixels[mask] += MASK_OPACITY * (np.array(colours[index], dtype=np.float32) - pixels[mask])
     return Image.fromarray(pixels.round().astype(np.uint8))
+
+
+def _broken(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> list[str]:
+    """A text cut at blanks into lines of at most this width; a single word may be wider."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def _write(

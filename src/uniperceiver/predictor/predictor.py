@@ -1,0 +1,298 @@
+"""The verbs of a model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from uniperceiver.checkpoint import Checkpoint, load_checkpoint
+from uniperceiver.config import TaskKind, to_data
+from uniperceiver.data.records import CaptionedImage, LabelledImage, QuestionedImage, Record, TextRecord
+from uniperceiver.data.tokenizer import SPELLINGS
+from uniperceiver.data.transforms import Transform
+from uniperceiver.likelihood import similarity
+from uniperceiver.model.image_encoder import ImageFeatures
+from uniperceiver.predictions import Answer, Caption, Classification, Detection, FilledMask, Match
+from uniperceiver.predictor.encoded_picture import (
+    EncodedPicture,
+    RecentPictures,
+    View,
+    encode_pictures,
+    joined,
+    unannotated,
+)
+from uniperceiver.predictor.model_folders import find_checkpoint, model_card, push_checkpoint
+from uniperceiver.predictor.pictures import Picture, listed, to_pixels, upright
+from uniperceiver.predictor.prepared_tasks import PreparedTasks
+from uniperceiver.tasks.detection import DetectionTask
+from uniperceiver.tasks.retrieval import RetrievalTask
+
+Pictures = Picture | EncodedPicture | Sequence[Picture | EncodedPicture]
+"""One picture or a list of them, of any sizes and kinds mixed."""
+Result = TypeVar("Result", Classification, Detection, Caption, Match, Answer)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One of the pictures asked about."""
+
+    place: int
+    """In the caller's list."""
+    picture: EncodedPicture
+    view: View
+
+
+class Predictor:
+    """A checkpoint ready to answer.
+
+    Every verb takes one picture or a list and gives a list in the same order. Pictures are computed in batches of which
+    all have the same size when padded, so a picture's result does not depend on its neighbours but for the last digits
+    of float sums. A picture is prepared as the task was trained; verbs that prepare it alike share one encoding, kept
+    for the ``remembered`` pictures seen last, or as long as the caller keeps what `look` gave.
+
+    Args:
+        checkpoint: what to ask.
+        device: where to compute.
+        batch_size: pictures computed together.
+        remembered: pictures whose encodings are kept; 0 for none.
+        share_encoding: prepare pictures for all verbs alike, as detection does, so that each is encoded exactly once
+            whatever is asked; classification then sees the whole picture instead of its centre, at a size it was not
+            trained with.
+
+    Not for several threads at once: a server asks from one.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device | str = "cpu",
+        *,
+        batch_size: int = 8,
+        remembered: int = 8,
+        share_encoding: bool = False,
+    ) -> None:
+        if batch_size < 1 or remembered < 0:
+            raise ValueError(f"batch_size is at least 1 and remembered at least 0, got {batch_size} and {remembered}")
+        self.checkpoint = checkpoint
+        self.device = torch.device(device)
+        self.model = checkpoint.model.to(self.device).eval()
+        self.batch_size = batch_size
+        self._tasks = PreparedTasks(checkpoint, share_encoding)
+        self._recent = RecentPictures(remembered)
+
+    @classmethod
+    def from_checkpoint(cls, folder: str | Path, device: torch.device | str = "cpu") -> Self:
+        """Load a checkpoint folder; CheckpointError if it is not one."""
+        return cls(load_checkpoint(Path(folder)), device)
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, device: torch.device | str = "cpu", *, revision: str | None = None
+    ) -> Self:
+        """Load what `find_checkpoint` finds: a folder, a packaged checkpoint, or ``owner/name`` on the hub."""
+        return cls.from_checkpoint(find_checkpoint(name, revision), device)
+
+    def push_to_hub(self, repository: str, *, private: bool = False, card: str | None = None) -> str:
+        """Publish weights, configuration, tokenizer and candidates as ``owner/name``; the address of the commit.
+
+        ``card`` is the text of the model card; by default a short one. CheckpointError if the hub refuses.
+        """
+        text = model_card(self.checkpoint, repository) if card is None else card
+        return push_checkpoint(self.checkpoint, repository, private, text)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that differ between models whose embeddings differ.
+
+        Of the weights, the configuration, the tasks (they say how pictures are brought to size) and the tokenizer.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        tasks = {name: to_data(task.config) for name, task in sorted(self.checkpoint.tasks.items())}
+        digest.update(repr((to_data(self.model.config), tasks, self._tasks.share_encoding)).encode())
+        digest.update(self.checkpoint.tokenizer.to_json().encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def look(self, pictures: Pictures) -> list[EncodedPicture]:
+        """The pictures in a form that remembers what was seen in them, for several verbs; ImageError as in the verbs.
+
+        The work itself is done when the first verb asks for it.
+        """
+        return [
+            picture if isinstance(picture, EncodedPicture) else self._recent.find(to_pixels(picture))
+            for picture in listed(pictures)
+        ]
+
+    def classify(self, pictures: Pictures, labels: Sequence[str] | None = None) -> list[Classification]:
+        """Name what each picture shows, among ``labels`` (any texts, any number) or the names it was trained with."""
+        return self._predict("classification", pictures, labels, lambda look: LabelledImage(look.view.pixels, "", 0))
+
+    def detect(
+        self, pictures: Pictures, labels: Sequence[str] | None = None, threshold: float = 0.1
+    ) -> list[Detection]:
+        """Boxes and masks of the objects in each picture, named among ``labels`` or the names it was trained with.
+
+        At most 100, with a score of at least ``threshold``: objectness times class probability.
+        """
+
+        def ask(task: Any, looks: Sequence[_Look], features: ImageFeatures) -> list[Detection]:
+            assert isinstance(task, DetectionTask)
+            batch = task.collate([unannotated(look.view.pixels, look.picture.size) for look in looks])
+            return task.predict(self.model, batch.to(self.device), features, threshold)
+
+        return self._with_pictures(pictures, self._ask("detection", pictures, labels, ask))
+
+    def caption(self, pictures: Pictures) -> list[Caption]:
+        """A sentence about each picture."""
+        return self._predict("captioning", pictures, None, lambda look: CaptionedImage(look.view.pixels, "", ("",)))
+
+    def answer(
+        self, pictures: Pictures, question: str | Sequence[str], answers: Sequence[str] | None = None
+    ) -> list[Answer]:
+        """The most likely of ``answers``, or of those it was trained with, to one question, or to one per picture."""
+        number = len(listed(pictures))
+        questions = [question] * number if isinstance(question, str) else list(question)
+        if len(questions) != number:
+            raise ValueError(f"{len(questions)} questions for {number} pictures: give one for all, or one for each")
+
+        def record(look: _Look) -> Record:
+            return QuestionedImage(look.view.pixels, "", questions[look.place], ("",))
+
+        return self._predict("visual_question_answering", pictures, answers, record)
+
+    def match(self, pictures: Pictures, texts: Sequence[str]) -> list[Match]:
+        """How well each text fits each picture: cosines, and their softmax over the texts."""
+        vectors = self.embed_image(pictures)
+        with torch.inference_mode():
+            candidates = self._text_representations(texts)
+            x = torch.from_numpy(vectors).to(candidates.device)
+            cosines = similarity(x, candidates, 1.0).double()
+            probabilities = (cosines / self.model.temperature("retrieve").double()).softmax(dim=-1)
+        found = [
+            Match(tuple(texts), cosine, probability)
+            for cosine, probability in zip(cosines.cpu().numpy(), probabilities.cpu().numpy(), strict=True)
+        ]
+        return self._with_pictures(pictures, found)
+
+    def embed_image(self, pictures: Pictures) -> np.ndarray:
+        """Unit vectors (n, D) float32; their products with those of `embed_text` are the cosines of `match`."""
+
+        def ask(task: Any, looks: Sequence[_Look], features: ImageFeatures) -> list[np.ndarray]:
+            assert isinstance(task, RetrievalTask)
+            return list(task.embed_images(self.model, features).cpu().numpy())
+
+        found = self._ask("retrieval", pictures, None, ask)
+        return np.stack(found) if found else np.zeros((0, self.model.config.decoder.width), dtype=np.float32)
+
+    def embed_text(self, texts: str | Sequence[str]) -> np.ndarray:
+        """Unit vectors (n, D) float32 of texts as descriptions of pictures."""
+        with torch.inference_mode():
+            representations = self._text_representations([texts] if isinstance(texts, str) else texts)
+            return F.normalize(representations.float(), dim=-1).cpu().numpy()
+
+    def fill_mask(self, texts: str | Sequence[str], pictures: Pictures | None = None) -> list[list[FilledMask]]:
+        """For each text, the likely words at each ``[MASK]`` (or ``<mask>``) in it.
+
+        With one picture for all texts, or one for each, the words are those of a text about the picture. No task trains
+        a picture beside a text with slots in this form, so take these answers with caution.
+        """
+        prepared = self._tasks.find("masked_language_modeling", None)
+        given = [self._with_slots(text) for text in ([texts] if isinstance(texts, str) else texts)]
+
+        def ask(task: Any, looks: Sequence[_Look], features: ImageFeatures | None) -> list[list[FilledMask]]:
+            batch = task.collate([TextRecord(given[look.place]) for look in looks]).to(self.device)
+            return list(task.predict(self.model, batch, features))
+
+        if pictures is not None:
+            shown = listed(pictures)
+            shown = shown * len(given) if len(shown) == 1 else shown
+            if len(shown) != len(given):
+                raise ValueError(f"{len(shown)} pictures for {len(given)} texts: give one for all, or one for each")
+            return self._ask_with(prepared.task, self._tasks.transform_beside_text(), shown, ask)
+        filled: list[list[FilledMask]] = []
+        with torch.inference_mode():
+            for start in range(0, len(given), self.batch_size):
+                batch = prepared.task.collate([TextRecord(t) for t in given[start : start + self.batch_size]])
+                filled += prepared.task.predict(self.model, batch.to(self.device))
+        return filled
+
+    def _predict(
+        self,
+        kind: TaskKind,
+        pictures: Pictures,
+        candidates: Sequence[str] | None,
+        record: Callable[[_Look], Record],
+    ) -> list[Any]:
+        """What a task predicts of pictures, each made a record of the task."""
+
+        def ask(task: Any, looks: Sequence[_Look], features: ImageFeatures) -> list[Any]:
+            batch = task.collate([record(look) for look in looks])
+            return list(task.predict(self.model, batch.to(self.device), features))
+
+        return self._with_pictures(pictures, self._ask(kind, pictures, candidates, ask))
+
+    def _ask(
+        self,
+        kind: TaskKind,
+        pictures: Pictures,
+        candidates: Sequence[str] | None,
+        ask: Callable[[Any, Sequence[_Look], ImageFeatures], list[Any]],
+    ) -> list[Any]:
+        prepared = self._tasks.find(kind, candidates)
+        return self._ask_with(prepared.task, prepared.transform, pictures, ask)
+
+    def _ask_with(
+        self,
+        task: Any,
+        transform: Transform,
+        pictures: Pictures,
+        ask: Callable[[Any, Sequence[_Look], ImageFeatures], list[Any]],
+    ) -> list[Any]:
+        """Answers in the order of the pictures, asked for in batches of pictures of one canvas."""
+        given = listed(pictures)
+        answers: dict[int, Any] = {}
+        for start in range(0, len(given), self.batch_size):
+            seen = self.look(given[start : start + self.batch_size])
+            with torch.inference_mode():
+                encode_pictures(self.model, seen, transform)
+                looks = [_Look(start + i, picture, picture.views[transform]) for i, picture in enumerate(seen)]
+                for canvas in dict.fromkeys(look.view.canvas for look in looks):
+                    same = [look for look in looks if look.view.canvas == canvas]
+                    found = ask(task, same, joined([look.view.features for look in same]))
+                    answers |= {look.place: answer for look, answer in zip(same, found, strict=True)}
+        return [answers[place] for place in range(len(given))]
+
+    def _with_pictures(self, pictures: Pictures, results: Sequence[Result]) -> list[Result]:
+        """Results that can draw themselves."""
+        return [
+            replace(result, picture=partial(upright, given.pixels if isinstance(given, EncodedPicture) else given))
+            for given, result in zip(listed(pictures), results, strict=True)
+        ]
+
+    def _text_representations(self, texts: Sequence[str]) -> Tensor:
+        task = self._tasks.find("retrieval", texts).task
+        return task.candidates.encode(self.model, task.attributes)
+
+    def _with_slots(self, text: str) -> str:
+        """The text with its masks as this model's tokenizer writes them; ValueError without one, or one cut away."""
+        tokenizer = self.checkpoint.tokenizer
+        for spelling in SPELLINGS["slot"]:
+            text = text.replace(spelling, tokenizer.slot)
+        longest = self._tasks.find("masked_language_modeling", None).task.setting.config.max_tokens
+        ids = tokenizer.encode(text)
+        if tokenizer.slot_id not in ids:
+            raise ValueError(f"{text!r:.80} has no word to fill in: write [MASK] where one is missing")
+        if len(ids) > longest:
+            raise ValueError(f"{text!r:.80} has {len(ids)} tokens, this model takes {longest}: shorten it")
+        return text

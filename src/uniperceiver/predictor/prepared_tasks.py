@@ -1,0 +1,109 @@
+"""The tasks of a checkpoint, ready to be asked with any candidates."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from uniperceiver.checkpoint import Checkpoint, StoredTask
+from uniperceiver.config import TaskKind
+from uniperceiver.data.transforms import Transform, test_transform
+from uniperceiver.tasks import build_task
+from uniperceiver.tasks.candidates import CandidateSet
+from uniperceiver.tasks.task import Task, TaskSetting
+
+CANDIDATE_SETS = 32
+"""Sets of labels, texts or answers whose representations are kept; the one asked for longest ago goes first."""
+WHOLE_PICTURE: tuple[TaskKind, ...] = (
+    "detection",
+    "captioning",
+    "visual_question_answering",
+    "retrieval",
+    "classification",
+)
+"""Kinds in the order in which they see most of a picture: all of it in its own shape, all of it, its centre."""
+
+
+@dataclass(frozen=True)
+class PreparedTask:
+    """A task with candidates, and how it wants its pictures."""
+
+    task: Task
+    transform: Transform
+
+
+class PreparedTasks:
+    """Finds tasks by their kind; candidates are encoded once however often they are asked for.
+
+    ``share_encoding``: all tasks see a picture as the first trained kind of `WHOLE_PICTURE` does.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, share_encoding: bool) -> None:
+        self.checkpoint = checkpoint
+        self.share_encoding = share_encoding
+        self._prepared: OrderedDict[tuple[TaskKind, tuple[str, ...] | None], PreparedTask] = OrderedDict()
+
+    def find(self, kind: TaskKind, texts: Sequence[str] | None) -> PreparedTask:
+        """The task of this kind that compares with ``texts``, or None: with what it was trained with.
+
+        Raises:
+            ValueError: the checkpoint was not trained for it, or the texts are none, blank or given twice.
+        """
+        candidates = None if texts is None else _checked(texts)
+        key = (kind, candidates)
+        prepared = self._prepared.pop(key, None) or self._prepare(kind, candidates)
+        self._prepared[key] = prepared
+        while len(self._prepared) > CANDIDATE_SETS:
+            self._prepared.popitem(last=False)
+        return prepared
+
+    def transform_beside_text(self) -> Transform:
+        """How a picture is brought to size that stands beside a text with slots: as where both were trained."""
+        beside: tuple[TaskKind, ...] = ("captioning", "visual_question_answering", *WHOLE_PICTURE)
+        return self._transform(next(kind for kind in beside if self._of(kind)))
+
+    def _prepare(self, kind: TaskKind, candidates: tuple[str, ...] | None) -> PreparedTask:
+        stored = self._stored(kind)
+        tokenizer = self.checkpoint.tokenizer
+        setting = TaskSetting(stored.config, tokenizer, self.checkpoint.model.config.pixels)
+        texts, token_ids = (stored.texts, stored.token_ids) if candidates is None else (candidates, ())
+        task = build_task(setting, CandidateSet.restored(texts, token_ids, tokenizer))
+        return PreparedTask(task, self._transform(kind))
+
+    def _transform(self, kind: TaskKind) -> Transform:
+        if self.share_encoding and kind in WHOLE_PICTURE:
+            kind = next(known for known in WHOLE_PICTURE if self._of(known))
+        return test_transform(kind, self._stored(kind).config.image)
+
+    def _stored(self, kind: TaskKind) -> StoredTask:
+        """The task of this kind that the model was trained for.
+
+        Of several streams of a kind, the one with the largest test pictures says how pictures are prepared, and the
+        candidates of all are candidates.
+        """
+        stored = self._of(kind)
+        if not stored:
+            known = ", ".join(sorted({task.config.kind for task in self.checkpoint.tasks.values()})) or "nothing"
+            raise ValueError(f"this checkpoint was not trained for {kind}; it was trained for {known}")
+        largest = max(stored, key=lambda task: task.config.image.test)
+        texts = dict.fromkeys(text for task in stored for text in task.texts)
+        token_ids = dict.fromkeys(index for task in stored for index in task.token_ids)
+        return StoredTask(largest.config, tuple(texts), tuple(token_ids))
+
+    def _of(self, kind: TaskKind) -> list[StoredTask]:
+        return [task for task in self.checkpoint.tasks.values() if task.config.kind == kind]
+
+
+def _checked(texts: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(texts, str):
+        raise ValueError(f"expected a list of texts, got the single text {texts!r:.80}: write [{texts!r:.80}]")
+    if not texts:
+        raise ValueError("the list of labels is empty: give at least one text, or None for those it was trained with")
+    blank = next((place for place, text in enumerate(texts) if not text.strip()), None)
+    if blank is not None:
+        raise ValueError(f"label {blank} is blank: every label needs a text")
+    if len(set(texts)) < len(texts):
+        twice = next(text for place, text in enumerate(texts) if text in texts[:place])
+        raise ValueError(f"label {twice!r:.80} is given twice: its probability would be split between the two")
+    return tuple(texts)
