@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Make data sets.", no_args_is_help=True)
+app = typer.Typer(help="Make and check data sets.", no_args_is_help=True)
 
 
 @app.callback()
 def data() -> None:
-    """Make data sets."""
+    """Make and check data sets."""
 
 
 @app.command()
@@ -45,3 +45,30 @@ def compose(
     )
     for path in write(config, out):
         typer.echo(str(path))
+
+
+@app.command()
+def check(
+    path: Annotated[Path, typer.Argument(help="A data set: a folder, or one annotation file, shard or text.")],
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Where the pictures lie. Default: found near the annotations.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the findings to this file.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 for warnings.")] = False,
+    decode: Annotated[bool, typer.Option("--decode", help="Decode every picture, not only suspicious ones.")] = False,
+) -> None:
+    """Look for everything wrong with a data set, and say how to mend it.
+
+    Exit code: 0 when it is clean or has notes and warnings only, 1 with warnings and --strict, 2 with errors.
+    """
+    from rich.console import Console
+
+    from uniperceiver.data.doctor import check_data
+    from uniperceiver.data.doctor.table import findings_table, progress_bar
+
+    with progress_bar() as progress:
+        diagnosis = check_data(path, images=images, decode=decode, progress=progress)
+    if json_file is not None:
+        diagnosis.write(json_file)
+    Console().print(findings_table(diagnosis))
+    raise typer.Exit(diagnosis.exit_code(strict))
