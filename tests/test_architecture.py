@@ -17,6 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "tasks": LEAVES | {"model", "losses", "data", "tasks"},
     "training": LEAVES | {"model", "tasks", "data", "checkpoint", "training", "convert"},
     "evaluation": LEAVES | {"tasks", "data", "model", "evaluation", "checkpoint", "render"},
+    "reproduction": LEAVES | {"training", "evaluation", "reproduction"},
     "checkpoint": LEAVES | {"model", "data.tokenizer"},
     "convert": LEAVES | {"model", "convert"},
     "predictor": LEAVES | {"tasks", "checkpoint", "data", "model"},

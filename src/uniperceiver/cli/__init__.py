@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from uniperceiver.cli import data, evaluation, prediction, training
+from uniperceiver.cli import data, evaluation, prediction, reproduction, training
 
 app = typer.Typer(
     name="uniperceiver",
@@ -22,6 +22,7 @@ for command in (
     training.demo,
     evaluation.evaluate,
     training.curves,
+    reproduction.reproduce,
     prediction.classify,
     prediction.detect,
     prediction.caption,
