@@ -8,21 +8,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "uniperceiver"
-LEAVES = {"config", "batches", "predictions", "likelihood", "boxes", "distributed", "pretrained"}
+LEAVES = {"config", "batches", "predictions", "likelihood", "boxes", "distributed", "pretrained", "load_report", "render", "run_lengths"}
 
 ALLOWED: dict[str, set[str]] = {
     "model": LEAVES | {"model"},
     "losses": LEAVES | {"losses", "model.proposals.outputs", "model.proposals.denoising"},
     "data": LEAVES | {"data"},
     "tasks": LEAVES | {"model", "losses", "data", "tasks"},
-    "training": LEAVES | {"model", "tasks", "data", "checkpoint", "training", "convert"},
-    "evaluation": LEAVES | {"tasks", "data", "model", "evaluation", "checkpoint", "render"},
+    "training": LEAVES | {"model", "tasks", "data", "checkpoint", "training", "convert", "evaluation.evaluate"},
+    "evaluation": LEAVES | {"tasks", "data", "model", "evaluation", "checkpoint", "render", "run_lengths"},
     "reproduction": LEAVES | {"training", "evaluation", "reproduction"},
     "checkpoint": LEAVES | {"model", "data.tokenizer"},
     "convert": LEAVES | {"model", "convert"},
-    "predictor": LEAVES | {"tasks", "checkpoint", "data", "model"},
+    "predictor": LEAVES | {"tasks", "checkpoint", "data", "model", "predictor"},
     "model_info": LEAVES | {"model"},
-    "render": LEAVES,
 }
 SOURCES = sorted(ROOT.rglob("*.py"))
 

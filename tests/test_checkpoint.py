@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from uniperceiver.checkpoint import (
+    BestSoFar,
     Checkpoint,
     CheckpointError,
     StoredTask,
@@ -66,9 +69,45 @@ def test_an_interrupted_write_leaves_the_old_checkpoint(
         raise OSError("no space left on device")
 
     monkeypatch.setattr("uniperceiver.checkpoint._write_yaml", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(CheckpointError, match=r"is whole: no space"):
         save_checkpoint(checkpoint, folder)
     assert torch.equal(load_checkpoint(folder).model.g.proj.bias, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limits on files")
+def test_a_disk_without_room_costs_no_earlier_checkpoint(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """No file may grow beyond 64 KiB: the writing itself fails, as on a full disk."""
+    import resource
+
+    folder = tmp_path / "model"
+    save_checkpoint(checkpoint, folder)
+    before = (folder / "model.safetensors").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, limits[1]))
+    try:
+        with pytest.raises(CheckpointError, match="cannot be written"):
+            save_checkpoint(checkpoint, folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    load_checkpoint(folder)
+
+
+def test_the_average_is_loaded_in_place_of_the_weights(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    average = {"g.proj.bias": torch.full_like(checkpoint.model.g.proj.bias, 3.0)}
+    state = TrainingState(5, 1.5, {}, torch.get_rng_state()[None], BestSoFar(0.5, 4, 1), average)
+    save_checkpoint(Checkpoint(checkpoint.model, checkpoint.tokenizer, state=state), tmp_path / "model")
+    averaged, plain = (load_checkpoint(tmp_path / "model", average=which).model for which in (True, False))
+    assert torch.equal(averaged.g.proj.bias, average["g.proj.bias"])
+    assert torch.equal(plain.g.proj.bias, checkpoint.model.g.proj.bias)
+    assert torch.equal(averaged.g.proj.weight, plain.g.proj.weight)
+    assert load_training_state(tmp_path / "model").best == BestSoFar(0.5, 4, 1)
+    save_checkpoint(checkpoint, tmp_path / "without")
+    with pytest.raises(CheckpointError, match="no moving average"):
+        load_checkpoint(tmp_path / "without", average=True)
 
 
 def test_a_stop_between_the_two_renames_is_mended(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ tokenizer.json        the tokenizer, as the `tokenizers` library writes it
 tasks.yaml            name → `StoredTask`: the task and its candidates
 training.yaml         `TrainConfig` with its paths filled in (absent in a published model)
 state.pt              optimiser, step and random states, read with ``weights_only`` (absent likewise)
+average.safetensors   the moving average of the trained weights (only where it is configured)
 ====================  ==================================================================================
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -27,7 +28,10 @@ from safetensors import SafetensorError
 
 from uniperceiver.config import ConfigError, ModelConfig, TaskConfig, TrainConfig, from_data, to_data
 from uniperceiver.data.tokenizer import Tokenizer
+from uniperceiver.load_report import compare
 from uniperceiver.model.uni_perceiver import UniPerceiver
+
+AVERAGE = "average.safetensors"
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,17 @@ class StoredTask:
 
 
 @dataclass(frozen=True)
+class BestSoFar:
+    """The best evaluation of a training, by its ``keep_best``."""
+
+    value: float
+    step: int
+    """Steps done when it was evaluated."""
+    misses: int
+    """Evaluations since then."""
+
+
+@dataclass(frozen=True)
 class TrainingState:
     """What training needs to go on as if it had not stopped."""
 
@@ -51,7 +66,10 @@ class TrainingState:
     """Time spent on them."""
     optimizer: Mapping[str, Any]
     random_states: torch.Tensor
-    """(processes, n) uint8, torch's CPU random state of each process."""
+    """(processes, n) uint8, torch's random state of each process: of its CPU generator, then of its GPU's."""
+    best: BestSoFar | None = None
+    average: Mapping[str, torch.Tensor] | None = None
+    """The moving average of the trained weights."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +82,8 @@ class Checkpoint:
     training: TrainConfig | None = None
     state: TrainingState | None = None
     """Written with the rest; read by `load_training_state`, since only resuming needs it."""
+    weights: Mapping[str, torch.Tensor] | None = None
+    """Written instead of the model's own, where these are sharded over processes."""
 
 
 class CheckpointError(ValueError):
@@ -74,14 +94,58 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     """Write a checkpoint so that ``folder`` always holds a whole one: the old or the new, never a part.
 
     Everything is written beside it, flushed to disk and renamed; an interrupted write leaves ``folder`` as it was.
+
+    Raises:
+        CheckpointError: it cannot be written, e.g. because the disk is full; what was there before is as it was.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    recover(folder)
     fresh = folder.with_name(f".{folder.name}.writing")
-    old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
-    weights = {name: tensor.contiguous() for name, tensor in checkpoint.model.state_dict().items()}
-    safetensors.torch.save_file(weights, fresh / "model.safetensors")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh.mkdir()
+        _write(checkpoint, fresh)
+        for file in (*fresh.iterdir(), fresh):
+            _flush(file)
+    # safetensors and torch have errors of their own for a full disk
+    except (OSError, SafetensorError, RuntimeError) as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        kept = f"the one from before in {folder} is whole" if folder.is_dir() else "there is none from before"
+        raise CheckpointError(f"the checkpoint {folder} cannot be written; {kept}: {error}") from error
+    old = _set_aside(folder)
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+    fresh.rename(folder)
+    _flush(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover(folder: Path) -> None:
+    """Put a checkpoint back in its place if its replacing stopped between the two renames: the old one is whole."""
+    if not folder.exists() and _set_aside(folder).is_dir():
+        _set_aside(folder).rename(folder)
+
+
+def _set_aside(folder: Path) -> Path:
+    """Where a checkpoint lies while another takes its place."""
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    if os.name == "nt":
+        return  # it opens no folders, and flushes no file opened for reading
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write(checkpoint: Checkpoint, fresh: Path) -> None:
+    weights = checkpoint.model.state_dict() if checkpoint.weights is None else checkpoint.weights
+    _write_tensors(weights, fresh / "model.safetensors")
     _write_yaml(to_data(checkpoint.model.config), fresh / "config.yaml")
     checkpoint.tokenizer.save(fresh / "tokenizer.json")
     tasks = {
@@ -98,37 +162,38 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
             "seconds": state.seconds,
             "optimizer": dict(state.optimizer),
             "random_states": state.random_states,
+            "best": None if state.best is None else asdict(state.best),
         }
         torch.save(content, fresh / "state.pt")
-    for file in fresh.iterdir():
-        with file.open("rb") as handle:
-            os.fsync(handle.fileno())
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-    fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+        if state.average is not None:
+            _write_tensors(state.average, fresh / AVERAGE)
 
 
-def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> Checkpoint:
+def _write_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+
+
+def load_checkpoint(folder: Path, device: torch.device | str = "cpu", average: bool = False) -> Checkpoint:
     """Read a checkpoint folder, but for its training state. Every weight must be there, none more, each of its shape.
+
+    ``average``: with the moving average of the weights in their place.
 
     Raises:
         CheckpointError: the folder or one of its files is missing, or its weights do not fit its configuration.
     """
-    interrupted = folder.with_name(f".{folder.name}.old")
-    if not folder.is_dir() and interrupted.is_dir():
-        interrupted.rename(folder)  # stopped between the two renames of `save_checkpoint`: the old one is whole
+    recover(folder)
     for name in ("config.yaml", "model.safetensors", "tokenizer.json"):
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder} is not a checkpoint: it has no {name}")
     config = from_data(ModelConfig, _read_yaml(folder / "config.yaml"), str(folder / "config.yaml"))
     model = UniPerceiver(config)
-    try:
-        weights = safetensors.torch.load_file(folder / "model.safetensors")
-        model.load_state_dict(weights)
-    except (SafetensorError, RuntimeError, OSError) as error:
-        raise CheckpointError(f"{folder / 'model.safetensors'} does not fit config.yaml: {error}") from error
+    weights = _read_tensors(folder / "model.safetensors")
+    if average:
+        weights |= _read_average(folder)
+    report = compare(weights, model.state_dict())
+    if not report.is_complete:
+        raise CheckpointError(f"{folder / 'model.safetensors'} does not fit config.yaml:\n{report.problems()}")
+    model.load_state_dict(weights)
     tasks = _read_yaml(folder / "tasks.yaml") if (folder / "tasks.yaml").is_file() else {}
     training = folder / "training.yaml"
     return Checkpoint(
@@ -150,9 +215,29 @@ def load_training_state(folder: Path) -> TrainingState:
         raise CheckpointError(f"{folder} holds no training state (state.pt): it cannot be resumed, only started from")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        return TrainingState(content["step"], content["seconds"], content["optimizer"], content["random_states"])
+        return TrainingState(
+            content["step"],
+            content["seconds"],
+            content["optimizer"],
+            content["random_states"],
+            None if content["best"] is None else BestSoFar(**content["best"]),
+            _read_average(folder) if (folder / AVERAGE).is_file() else None,
+        )
     except (UnpicklingError, RuntimeError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is not a training state that this version wrote: {error!r:.300}") from None
+
+
+def _read_average(folder: Path) -> dict[str, torch.Tensor]:
+    if not (folder / AVERAGE).is_file():
+        raise CheckpointError(f"{folder} holds no moving average of the weights ({AVERAGE}): train with weight_average")
+    return _read_tensors(folder / AVERAGE)
+
+
+def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return safetensors.torch.load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is broken: {error}") from error
 
 
 def _stored_task(data: Any, folder: Path) -> StoredTask:

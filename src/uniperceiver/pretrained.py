@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
+from zipfile import ZipFile, is_zipfile
 
 import torch
 from safetensors.torch import load_file
@@ -170,10 +172,27 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of one safetensors or torch file."""
     if path.suffix == ".safetensors":
         return load_file(path)
+    if is_zipfile(path) and any("/code/" in name for name in ZipFile(path).namelist()):
+        raise ValueError(
+            f"{path} is a TorchScript archive, which holds code and is not opened: save its state dict as safetensors "
+            "with the program that trusts it"
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise ValueError(f"{path} holds more than tensors, which is not executed: convert it to safetensors") from error
+    except (UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"{path} holds more than tensors, or is no torch file; nothing in it is executed: convert it to "
+            "safetensors with the program that made it"
+        ) from error
+    content = _unwrapped(content)
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError(f"{path} holds {type(content).__name__} and not only named tensors: expected a state dict")
+    return content
+
+
+def _unwrapped(content: Any) -> Any:
+    """The state dict inside a training checkpoint: Mask DINO's ``model``, MoCo's ``state_dict``."""
+    for name in ("model", "state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            return content[name]
     return content

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from uniperceiver.convert.key_rules import KeyMismatchError, KeyReport, UnknownKeyError, check, our_key, rename
+from uniperceiver.convert.key_rules import UnknownKeyError, check, our_key, rename
+from uniperceiver.load_report import KeyMismatchError, LoadReport
 
 RULES = (
     (r"block\.(\d+)\.w", r"layers.\1.weight"),
@@ -55,7 +56,7 @@ def test_every_problem_is_an_error_that_names_the_keys(given: dict[str, Tensor],
 
 
 def test_long_lists_are_cut() -> None:
-    report = KeyReport(matched=(), missing=tuple(f"key{i}" for i in range(9)))
+    report = LoadReport(matched=(), missing=tuple(f"key{i}" for i in range(9)))
     assert "9 missing" in report.problems()
     assert "key4, …" in report.problems()
     assert "key5" not in report.problems()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,25 @@ import typer
 from uniperceiver.cli.options import Device, Paths, named_paths
 
 
+class Tuning(StrEnum):
+    """The modes of `TuneConfig`."""
+
+    full = "full"
+    frozen = "frozen"
+    lora = "lora"
+    prompt = "prompt"
+
+
 def train(
-    config: Annotated[str, typer.Argument(help="A shipped training configuration or a YAML file.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint and the log.")],
+    config: Annotated[
+        str | None, typer.Argument(help="A shipped training configuration or a YAML file; or give --data.")
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", help="A folder or file of data in any known format, recognised by content. Repeatable."),
+    ] = None,
+    model: Annotated[str, typer.Option("--model", help="With --data: preset, YAML or checkpoint to train.")] = "nano",
     path: Paths = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
     minutes: Annotated[
@@ -21,20 +38,50 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write for TensorBoard, to the folder tensorboard in --out.")
     ] = False,
+    init_from: Annotated[
+        list[str] | None,
+        typer.Option("--init-from", help="Weights to start parts of the model from, whoever made them. Repeatable."),
+    ] = None,
+    tune: Annotated[
+        Tuning | None, typer.Option("--tune", help="What to train: full, frozen (encoders), lora or prompt.")
+    ] = None,
     device: Device = "cpu",
 ) -> None:
-    """Train one model jointly on every stream of a configuration."""
+    """Train one model jointly on every stream of a configuration, or on every task that --data is good for.
+
+    With --data the equivalent configuration is written to train.yaml in --out; --resume alone goes on with that.
+    """
     from dataclasses import replace
 
     from uniperceiver.config import load_train_config
     from uniperceiver.training.train import train as run
 
-    settings = load_train_config(config, named_paths(path))
+    if (config is None) == (not data) and not resume:
+        raise ValueError("train wants either a configuration or --data DIR_OR_FILE")
+    if data and not resume:
+        _plan(data, model, out / "train.yaml")
+    settings = load_train_config(config or str(out / "train.yaml"), named_paths(path))
     if minutes is not None:
         settings = replace(settings, schedule=replace(settings.schedule, minutes=minutes))
     if tensorboard:
         settings = replace(settings, tensorboard=True)
+    if init_from:
+        settings = replace(settings, init_from=(*settings.init_from, *init_from))
+    if tune is not None:
+        settings = replace(settings, tune=replace(settings.tune, mode=tune.value))
     typer.echo(f"checkpoint: {run(settings, out, resume, device)}")
+
+
+def _plan(data: list[Path], model: str, written: Path) -> None:
+    from uniperceiver.data.recognition.recognise import recognise
+    from uniperceiver.data.recognition.training_plan import describe, training_plan, write_plan
+
+    found = [entry for given in data for entry in recognise(given)]
+    plan = training_plan(found, model)
+    for line in describe(found):
+        typer.echo(line)
+    write_plan(plan, written)
+    typer.echo(f"the same as: uniperceiver train {written} --out …")
 
 
 def demo(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 from pydantic.dataclasses import dataclass
 
 from uniperceiver.config.constraints import STRICT, Fraction, Positive
@@ -95,6 +95,35 @@ class ImageEncoderConfig:
     """False: no global representation (Tab. 2, "Regional")."""
     attention_pools: Annotated[int, Field(ge=0)] = 10
     """M' of Eq. (3)."""
+    kind: Literal["proposals"] = "proposals"
+
+
+@dataclass(frozen=True, config=STRICT)
+class PatchEncoderConfig:
+    """f_image of Uni-Perceiver v1: patches of a picture or of video frames (spec/uni_perceiver_v1_moe.md, 2.3)."""
+
+    kind: Literal["patches"]
+    image_size: Positive = 224
+    """Height and width of every picture and frame, in pixels."""
+    patch: Positive = 16
+    """Height and width of a patch, in pixels."""
+    frames: Positive = 8
+    """Rows of the table of places in time: longest video."""
+    position_size: Positive = 160
+    """The picture size, in pixels, whose patches lie one apart in the sine-cosine code: larger pictures have the same
+    coordinates more densely. 160 in all released checkpoints, which started from pictures of this size."""
+    image_mean: tuple[float, float, float] = IMAGENET_MEAN
+    """Mean of the pixel values of pictures, in [0, 1], per RGB channel."""
+    image_std: tuple[float, float, float] = IMAGENET_STD
+    """Standard deviation, same scale."""
+    video_mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    """The same of video frames, which v1 normalises differently."""
+    video_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        """Patches must tile the picture."""
+        if self.image_size % self.patch:
+            raise ValueError(f"image.image_size {self.image_size} is not a multiple of image.patch {self.patch}")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -120,6 +149,28 @@ class TextEncoderConfig:
     ``pretrained`` points."""
     frozen: bool = False
     """True: its weights get no gradient, and encodings of candidates are kept between steps."""
+    kind: Literal["language_model"] = "language_model"
+
+
+@dataclass(frozen=True, config=STRICT)
+class WordEmbeddingConfig:
+    """f_text of Uni-Perceiver v1: words, positions and a type, nothing more (spec/uni_perceiver_v1_moe.md, 2.2)."""
+
+    kind: Literal["words"]
+    vocabulary_size: Positive = 49411
+    positions: Positive = 512
+    """Longest text in tokens."""
+    token_types: Positive = 2
+    """Rows of the token type table (only row 0 is used)."""
+    spe_id: Annotated[int, Field(ge=0)] = 49410
+    """The word that is <SPE>: before every sequence, and in texts as slot."""
+    prefix_word: Annotated[int, Field(ge=0)] | None = None
+    """What stands before every sequence. None: <SPE> without position and type, as in every released checkpoint; an id:
+    that word, with position 0 and type (OLD_CHECKPONT=False in the official code)."""
+    spe_bias: bool = False
+    """Add a learned vector to <SPE> wherever it stands (v1's prompt tuning, section 2.8)."""
+    tokenizer: str | None = None
+    """``tokenizer.json``: a local file or folder, or a hub name."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -134,11 +185,36 @@ class MoEConfig:
     """Also make the attention's projections conditional (v1-MoE)."""
     noise: Annotated[float, Field(ge=0)] = 1.0
     """Training noise on the gate logits, in units of 1/E standard deviation."""
+    targets_have_image_bit: bool = False
+    """True: targets are routed as if the input had an image, so that the words of masked language modelling are those
+    of captioning (v1-MoE's table; spec/uni_perceiver_v1_moe.md, section 6)."""
+    folded: tuple[Annotated[str, Field(pattern="^[01]{8}$")], ...] = ()
+    """Deployment: routing bits of the streams whose merged maps stand for experts and gates; empty: there are experts."""
 
     def __post_init__(self) -> None:
         """Top-k cannot exceed the number of experts."""
         if self.top_k > self.experts:
             raise ValueError(f"decoder.moe.top_k {self.top_k} exceeds decoder.moe.experts {self.experts}")
+
+
+@dataclass(frozen=True, config=STRICT)
+class LoraConfig:
+    """Low-rank updates of the linear maps of g that are not merged yet (LoRA)."""
+
+    rank: Positive = 8
+    """r."""
+    alpha: Annotated[float, Field(gt=0)] = 16.0
+    """Updates are multiplied by alpha / rank."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class PromptConfig:
+    """Deep prompts: learned tokens in every layer of g (spec/uni_perceiver_v1_moe.md, 2.8)."""
+
+    number: Positive = 10
+    """P, in each layer."""
+    for_targets: bool = False
+    """Targets y have prompts of their own; False: those of inputs x."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -161,6 +237,11 @@ class UnifiedDecoderConfig:
     """Rows of a learned position table added to text tokens; 0: none (v1 adds its own in f instead)."""
     own_spe: bool = True
     """<SPE> is a learned vector of g; False: it is given by the text embedding (v1)."""
+    input_norm: bool = False
+    """A LayerNorm on every token that enters g, <SPE> included. v1 counts it to its embeddings, which share it."""
+
+    lora: LoraConfig | None = None
+    prompts: PromptConfig | None = None
 
     def __post_init__(self) -> None:
         """Heads must divide the width."""
@@ -168,12 +249,67 @@ class UnifiedDecoderConfig:
             raise ValueError(f"decoder.width {self.width} is not divisible by decoder.heads {self.heads}")
 
 
+def _by_kind(default: str) -> Discriminator:
+    """Chooses an encoder by its ``kind``, which configurations of v2 need not give."""
+
+    def tag(given: Any) -> str:
+        kind = given.get("kind", default) if isinstance(given, dict) else given.kind
+        return f"kind={kind}"
+
+    return Discriminator(tag)
+
+
+AnyImageEncoderConfig = Annotated[
+    Annotated[ImageEncoderConfig, Tag("kind=proposals")] | Annotated[PatchEncoderConfig, Tag("kind=patches")],
+    _by_kind("proposals"),
+]
+AnyTextEncoderConfig = Annotated[
+    Annotated[TextEncoderConfig, Tag("kind=language_model")] | Annotated[WordEmbeddingConfig, Tag("kind=words")],
+    _by_kind("language_model"),
+]
+TemperatureGroup = Literal[
+    "img_cls",
+    "video_cls",
+    "text_mlm",
+    "text_caption",
+    "caption",
+    "mlm",
+    "retrieve",
+    "tqa_mlm",
+    "tqa_caption",
+    "tqa_retrieve",
+    "downstream",
+]
+"""The groups of tasks that have a temperature of their own in v1 (spec/uni_perceiver_v1_moe.md, 2.6)."""
+
+
 @dataclass(frozen=True, config=STRICT)
 class ModelConfig:
     """One Uni-Perceiver: f_image, f_text, g and the temperature."""
 
-    image: ImageEncoderConfig
-    text: TextEncoderConfig = field(default_factory=TextEncoderConfig)
+    image: AnyImageEncoderConfig
+    text: AnyTextEncoderConfig = field(default_factory=TextEncoderConfig)
     decoder: UnifiedDecoderConfig = field(default_factory=UnifiedDecoderConfig)
     initial_temperature: Annotated[float, Field(gt=0)] = 0.07
     """τ of Eq. (6) at the start; 1/τ never exceeds 100."""
+    temperatures: tuple[TemperatureGroup, ...] = ()
+    """Groups of tasks with a temperature each (v1); empty: all tasks share one (v2)."""
+
+    def __post_init__(self) -> None:
+        """<SPE> has one owner."""
+        if isinstance(self.text, WordEmbeddingConfig) == self.decoder.own_spe:
+            raise ValueError(
+                f"decoder.own_spe is {self.decoder.own_spe}, but <SPE> is a word of a text embedding (text.kind words),"
+                " and otherwise a vector of the decoder's own"
+            )
+
+    @property
+    def tokenizer(self) -> str | None:
+        """Where the tokenizer comes from."""
+        is_embedding = isinstance(self.text, WordEmbeddingConfig)
+        return self.text.tokenizer if is_embedding else self.text.tokenizer or self.text.pretrained
+
+    @property
+    def pixels(self) -> BackboneConfig | PatchEncoderConfig:
+        """What says by which mean and deviation pictures are normalised."""
+        return self.image if isinstance(self.image, PatchEncoderConfig) else self.image.backbone

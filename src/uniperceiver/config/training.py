@@ -13,6 +13,7 @@ from uniperceiver.config.data import DatasetConfig
 from uniperceiver.config.task import TaskConfig
 
 Sampling = Literal["unmixed", "mixed"]
+Parallel = Literal["ddp", "fsdp"]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -99,6 +100,33 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True, config=STRICT)
+class WeightAverageConfig:
+    """An exponential moving average (EMA) of the weights, kept in the checkpoint beside them."""
+
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.9998
+    """Share of the average that stays after a step."""
+    evaluate: bool = True
+    """Evaluations during training use the average, and so does the choice of the best checkpoint."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class TuneConfig:
+    """How much of the model is trained: all of it, or little enough to adapt it on few data."""
+
+    mode: Literal["full", "frozen", "lora", "prompt"] = "full"
+    """``full``: everything; ``frozen``: g and the temperature, the encoders f stay; ``lora``: low-rank updates of the
+    linear maps of g; ``prompt``: deep prompts in g, and its norms."""
+    rank: Positive = 8
+    """``lora``: rank of an update."""
+    alpha: Annotated[float, Field(gt=0)] = 16.0
+    """``lora``: updates are multiplied by alpha / rank."""
+    prompts: Positive = 10
+    """``prompt``: prompts in a layer."""
+    target_prompts: bool = False
+    """``prompt``: prompts of their own for targets y; False: those of inputs x."""
+
+
+@dataclass(frozen=True, config=STRICT)
 class TrainConfig:
     """A joint training: the model, the mixture, the optimiser."""
 
@@ -109,6 +137,10 @@ class TrainConfig:
     schedule: ScheduleConfig
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     proposal_loss: ProposalLossConfig = field(default_factory=ProposalLossConfig)
+    init_from: tuple[str, ...] = ()
+    """Weights to start parts of the model from, later ones over earlier ones: files or folders of Mask DINO, BERT,
+    RoBERTa, timm, MoCo v2 or CLIP, or of this project (docs/checkpoints.md)."""
+    tune: TuneConfig = field(default_factory=TuneConfig)
     sampling: Sampling = "unmixed"
     """Tab. 4. ``unmixed``: a step trains one stream, drawn with probability s_k; ``mixed``: every stream, with loss
     weight s_k and the share s_k of its batch."""
@@ -126,6 +158,21 @@ class TrainConfig:
     """Steps between lines of progress."""
     checkpoint_every: Positive = 1000
     """Steps between checkpoints."""
+    keep_last: Positive = 1
+    """Checkpoints that stay, the newest included; above 1 they are in the folder ``kept``."""
+    evaluate_every: Positive | None = None
+    """Steps between evaluations of the streams that have ``evaluation``; None: training does not evaluate."""
+    keep_best: str | None = None
+    """``STREAM/METRIC`` of these evaluations, e.g. ``photos/top1``: the checkpoint with the largest value stays in the
+    folder ``best``."""
+    patience: Positive | None = None
+    """Evaluations without a new best after which training stops early; None: it does not."""
+    weight_average: WeightAverageConfig | None = None
+    largest_loss: Annotated[float, Field(gt=0)] = 1e4
+    """A loss above it counts as exploded, as one that is not finite does: training stops and writes the batch aside."""
+    parallel: Parallel = "ddp"
+    """With several processes, ``ddp``: each holds the whole model; ``fsdp``: each a part of the weights, gradients and
+    moments."""
     tensorboard: bool = False
     """Also write every step for TensorBoard, into the folder ``tensorboard`` beside the checkpoint."""
 
@@ -137,3 +184,18 @@ class TrainConfig:
             raise ValueError(
                 "sampling: mixed needs optimizer.name: adamw: mt_adamw normalises the gradient of one stream per step"
             )
+        if self.patience is not None and self.keep_best is None:
+            raise ValueError("patience counts evaluations without a new best: give keep_best, the metric, as well")
+        if self.keep_best is not None:
+            self._check_best(self.keep_best)
+
+    def _check_best(self, keep_best: str) -> None:
+        stream, separator, metric = keep_best.rpartition("/")
+        evaluated = [name for name, row in self.streams.items() if row.evaluation is not None]
+        if not separator or not metric or stream not in evaluated:
+            raise ValueError(
+                f"keep_best should be STREAM/METRIC with a stream that has evaluation data "
+                f"({', '.join(evaluated) or 'there is none'}), got {keep_best!r}"
+            )
+        if self.evaluate_every is None:
+            raise ValueError("keep_best needs evaluate_every: the metric comes from evaluations during training")

@@ -8,7 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from uniperceiver.config import TextEncoderConfig
-from uniperceiver.convert.key_rules import KeyReport, Rule, check, our_key, rename
+from uniperceiver.convert.key_rules import Rule, check, our_key, rename
+from uniperceiver.load_report import LoadReport
 from uniperceiver.model.text_encoder import TextEncoder
 from uniperceiver.pretrained import config_file, read_weights
 
@@ -52,7 +53,7 @@ class TextWeightsError(ValueError):
     """A language model of another kind or of other sizes than configured; the message lists what differs."""
 
 
-def load_text_encoder_weights(encoder: TextEncoder, source: str) -> KeyReport:
+def load_text_encoder_weights(encoder: TextEncoder, source: str) -> LoadReport:
     """Set every weight of a text encoder, its projection excepted, from a pre-trained BERT or RoBERTa.
 
     ``source`` is a source string of `uniperceiver.pretrained`. It must have a ``config.json``, because the number of

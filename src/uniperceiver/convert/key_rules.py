@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor
+
+from uniperceiver.load_report import KeyMismatchError, LoadReport, compare
 
 Rule = tuple[str, str | None]
 """A regular expression for whole names there, and the name here (``\\1`` for its groups). None: knowingly dropped."""
@@ -15,51 +17,6 @@ Rule = tuple[str, str | None]
 
 class UnknownKeyError(ValueError):
     """A name that no rule knows."""
-
-
-@dataclass(frozen=True)
-class KeyReport:
-    """What became of the tensors of a state dict."""
-
-    matched: tuple[tuple[str, str], ...]
-    """(name there, name here). Several names there may be one tensor here: aliases."""
-    dropped: tuple[str, ...] = ()
-    """Names there that are knowingly not used."""
-    missing: tuple[str, ...] = ()
-    """Names here that nothing was given for."""
-    surplus: tuple[str, ...] = ()
-    """Names there that no rule knows, or whose counterpart our model does not have."""
-    misshaped: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
-    """(name here, shape given, shape expected)."""
-    disagreeing: tuple[tuple[str, str], ...] = ()
-    """Pairs of names there that should be one tensor but differ."""
-
-    @property
-    def is_complete(self) -> bool:
-        """Everything given was used or knowingly dropped, and everything expected was given."""
-        return not (self.missing or self.surplus or self.misshaped or self.disagreeing)
-
-    def problems(self) -> str:
-        """One line per kind of problem, with up to five examples."""
-        kinds: dict[str, Sequence[str]] = {
-            "missing (the model has it, the file does not)": self.missing,
-            "surplus (the file has it, the model does not)": self.surplus,
-            "of another shape": [f"{k}: given {a}, expected {b}" for k, a, b in self.misshaped],
-            "aliases that differ": [f"{a} and {b}" for a, b in self.disagreeing],
-        }
-        return "\n".join(
-            f"  {len(found)} {kind}: {', '.join(found[:5])}{', …' if len(found) > 5 else ''}"
-            for kind, found in kinds.items()
-            if found
-        )
-
-
-class KeyMismatchError(ValueError):
-    """A state dict that does not fit; ``report`` says in what."""
-
-    def __init__(self, what: str, report: KeyReport) -> None:
-        super().__init__(f"{what} does not fit the configured model:\n{report.problems()}")
-        self.report = report
 
 
 def our_key(key: str, rules: Sequence[Rule]) -> str | None:
@@ -75,7 +32,7 @@ def our_key(key: str, rules: Sequence[Rule]) -> str | None:
     raise UnknownKeyError(f"no rule knows the key {key}")
 
 
-def rename(tensors: Mapping[str, Tensor], name: Callable[[str], str | None]) -> tuple[dict[str, Tensor], KeyReport]:
+def rename(tensors: Mapping[str, Tensor], name: Callable[[str], str | None]) -> tuple[dict[str, Tensor], LoadReport]:
     """Tensors under our names, and a report of what no rule knows, what was dropped and which aliases disagree.
 
     ``name`` gives the name here of a name there, None where it is dropped; it raises `UnknownKeyError`.
@@ -97,11 +54,11 @@ def rename(tensors: Mapping[str, Tensor], name: Callable[[str], str | None]) -> 
             renamed[ours], first[ours] = tensor, key
         elif not torch.equal(renamed[ours], tensor):
             disagreeing.append((first[ours], key))
-    report = KeyReport(tuple(matched), tuple(dropped), surplus=tuple(surplus), disagreeing=tuple(disagreeing))
+    report = LoadReport(tuple(matched), tuple(dropped), surplus=tuple(surplus), disagreeing=tuple(disagreeing))
     return renamed, report
 
 
-def check(renamed: Mapping[str, Tensor], expected: Mapping[str, Tensor], report: KeyReport, what: str) -> KeyReport:
+def check(renamed: Mapping[str, Tensor], expected: Mapping[str, Tensor], report: LoadReport, what: str) -> LoadReport:
     """Complete the report of `rename` by comparing names and shapes with those of a model's state dict.
 
     Raises:
@@ -111,16 +68,11 @@ def check(renamed: Mapping[str, Tensor], expected: Mapping[str, Tensor], report:
     for theirs, ours in report.matched:
         sources.setdefault(ours, []).append(theirs)
     unknown = [key for ours in renamed if ours not in expected for key in sources.get(ours, [ours])]
-    complete = KeyReport(
+    complete = replace(
+        compare(renamed, expected),
         matched=tuple(pair for pair in report.matched if pair[1] in expected),
         dropped=report.dropped,
-        missing=tuple(key for key in expected if key not in renamed),
         surplus=(*report.surplus, *unknown),
-        misshaped=tuple(
-            (key, tuple(renamed[key].shape), tuple(tensor.shape))
-            for key, tensor in expected.items()
-            if key in renamed and renamed[key].shape != tensor.shape
-        ),
         disagreeing=report.disagreeing,
     )
     if not complete.is_complete:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from uniperceiver.config import ImageEncoderConfig, ProposalConfig
-from uniperceiver.convert.key_rules import KeyMismatchError, KeyReport, Rule, check, our_key, rename
+from uniperceiver.convert.key_rules import Rule, check, our_key, rename
+from uniperceiver.load_report import KeyMismatchError, LoadReport
 from uniperceiver.convert.mask_dino_backbone import backbone_key
 from uniperceiver.model.backbone import build_backbone
 from uniperceiver.model.layers.group_norm import GROUPS
@@ -89,7 +90,7 @@ Part = Literal["sem_seg_head", "sem_seg_head.pixel_decoder", "sem_seg_head.predi
 
 def load_mask_dino_head(
     network: ProposalNetwork, tensors: Mapping[str, Tensor], part: Part = "sem_seg_head"
-) -> KeyReport:
+) -> LoadReport:
     """Set a proposal network, or one half of it, to the weights of a Mask DINO head of the same shape.
 
     The pixel decoder is ``network.encoder`` and ``network.mask_features``, the predictor all the rest. Aliases may be
@@ -125,7 +126,7 @@ _LEARNED_STD = 0.02
 
 def convert_mask_dino(
     tensors: Mapping[str, Tensor], config: ImageEncoderConfig, fresh_objectness: bool = False
-) -> tuple[dict[str, Tensor], KeyReport]:
+) -> tuple[dict[str, Tensor], LoadReport]:
     """A Mask DINO release as the ``backbone.*`` and ``proposals.*`` part of an image encoder's state dict.
 
     Without differences in shape this is exact. These differences are bridged (section 10e):
@@ -149,7 +150,7 @@ def convert_mask_dino(
     if config.proposals is None:
         raise ValueError("Mask DINO weights need a proposal network, but image.proposals is null")
     if _LEVELS not in tensors:
-        raise KeyMismatchError("the Mask DINO file", KeyReport(matched=(), missing=(_LEVELS,)))
+        raise KeyMismatchError("the Mask DINO file", LoadReport(matched=(), missing=(_LEVELS,)))
     with torch.device("meta"):
         backbone = build_backbone(config.backbone)
         network = ProposalNetwork(config.proposals, backbone.channels)
@@ -175,10 +176,10 @@ def _image_encoder_key(key: str, rules: tuple[Rule, ...]) -> str | None:
     return None if ours is None else f"{part}.{ours}"
 
 
-Adapted = tuple[dict[str, Tensor], KeyReport]
+Adapted = tuple[dict[str, Tensor], LoadReport]
 
 
-def _without_later_layers(weights: dict[str, Tensor], report: KeyReport, layers: int) -> Adapted:
+def _without_later_layers(weights: dict[str, Tensor], report: LoadReport, layers: int) -> Adapted:
     """The first decoder layers only."""
 
     def is_later(key: str) -> bool:
@@ -190,7 +191,7 @@ def _without_later_layers(weights: dict[str, Tensor], report: KeyReport, layers:
     return kept, replace(report, matched=matched, dropped=report.dropped + later)
 
 
-def _without_stride_4(weights: dict[str, Tensor], report: KeyReport, config: ProposalConfig) -> Adapted:
+def _without_stride_4(weights: dict[str, Tensor], report: LoadReport, config: ProposalConfig) -> Adapted:
     """Four levels from five: stride 4 is the encoder's first level and the decoder memory's last."""
     unused = "proposals.encoder.projections.0."
     first = "proposals.encoder.projections."
@@ -215,7 +216,7 @@ def _without_stride_4(weights: dict[str, Tensor], report: KeyReport, config: Pro
     return kept, replace(report, matched=matched, dropped=report.dropped + dropped)
 
 
-def _with_fresh_objectness(weights: dict[str, Tensor], report: KeyReport, config: ProposalConfig) -> Adapted:
+def _with_fresh_objectness(weights: dict[str, Tensor], report: LoadReport, config: ProposalConfig) -> Adapted:
     """A new objectness layer instead of the release's classifier."""
     prefix = "proposals.heads.objectness."
     fresh = {f"{prefix}{key}": tensor for key, tensor in PredictionHeads(config).objectness.state_dict().items()}

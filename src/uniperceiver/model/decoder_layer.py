@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from uniperceiver.config import UnifiedDecoderConfig
+from uniperceiver.config import MoEConfig, UnifiedDecoderConfig
 from uniperceiver.model.conditional_moe import (
     Bits,
     ConditionalPair,
@@ -19,6 +19,8 @@ from uniperceiver.model.conditional_moe import (
     apply_by_stream,
 )
 from uniperceiver.model.layers.attention import attend
+from uniperceiver.model.prompts import DeepPrompts
+from uniperceiver.model.segments import Side
 
 
 class LayerWeights(NamedTuple):
@@ -44,27 +46,22 @@ class DecoderLayer(nn.Module):
         self.heads = config.heads
         self.drop_path = config.drop_path
         self.norm1 = nn.LayerNorm(width, eps=1e-5)
-        attention = (
-            ConditionalPair(width, 3 * width, width, moe)
-            if moe is not None and moe.in_attention
-            else LinearPair(width, 3 * width, width)
-        )
-        self.attention: LinearPair | ConditionalPair | FoldedPair = attention
+        in_attention = moe if moe is not None and moe.in_attention else None
+        self.attention = _pair(width, 3 * width, width, in_attention)
         self.norm2 = nn.LayerNorm(width, eps=1e-5)
-        self.feed_forward: LinearPair | ConditionalPair | FoldedPair = (
-            ConditionalPair(width, hidden, hidden, moe) if moe is not None else LinearPair(width, hidden, hidden)
-        )
+        self.feed_forward = _pair(width, hidden, hidden, moe)
         scale = config.layer_scale
         self.gamma_1 = None if scale is None else nn.Parameter(torch.full((width,), scale))
         self.gamma_2 = None if scale is None else nn.Parameter(torch.full((width,), scale))
-        self._initialise(attention.first)
+        self._initialise()
+        self.prompts = None if config.prompts is None else DeepPrompts(width, config.prompts)
 
-    def _initialise(self, qkv: nn.Module) -> None:
+    def _initialise(self) -> None:
         """Xavier-uniform, each expert and gate on its own; qkv counts as three square maps (v1, section 2.7)."""
-        fused = set(qkv.modules())
-        for module in self.modules():
+        for name, module in self.named_modules():
             if isinstance(module, nn.Linear):
-                for part in module.weight.chunk(3 if module in fused else 1):
+                is_qkv = name.startswith("attention.") and "first" in name.split(".")
+                for part in module.weight.chunk(3 if is_qkv else 1):
                     nn.init.xavier_uniform_(part)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
@@ -94,6 +91,20 @@ class DecoderLayer(nn.Module):
         )
         return x, (key, value)
 
+    def prompt_key_values(self, weights: LayerWeights, side: Side, batch: int) -> tuple[Tensor, Tensor] | None:
+        """Keys and values (B, heads, P, D/heads) of the layer's prompts, the same for all B sequences; None without.
+
+        They are made with the maps of the first stream (spec/uni_perceiver_v1_moe.md, 10.8) and are the ``past`` of a
+        sequence that has no other.
+        """
+        if self.prompts is None:
+            return None
+        normed = F.linear(self.norm1(self.prompts(side)), *weights.attention[0].first)
+        _, key, value = (
+            normed.unflatten(-1, (3, self.heads, -1)).permute(1, 2, 0, 3).expand(batch, -1, -1, -1, -1).unbind(1)
+        )
+        return key, value
+
     def weights(self, streams: Sequence[Bits]) -> LayerWeights:
         """The linear maps for streams with these routing bits; in training each call draws new gate noise."""
         return LayerWeights(self.attention.weights(streams), self.feed_forward.weights(streams))
@@ -113,3 +124,12 @@ class DecoderLayer(nn.Module):
             return update
         kept = torch.rand(update.shape[0], 1, 1, device=update.device) >= self.drop_path
         return update * (kept / max(1 - self.drop_path, 1e-6)).to(update.dtype)
+
+
+def _pair(width: int, hidden: int, middle: int, moe: MoEConfig | None) -> LinearPair | ConditionalPair | FoldedPair:
+    """The linear maps of a sub-layer: plain, with experts, or what is left of these in deployment."""
+    if moe is None:
+        return LinearPair(width, hidden, middle)
+    if moe.folded:
+        return FoldedPair.empty(width, hidden, middle, [tuple(map(int, bits)) for bits in moe.folded])
+    return ConditionalPair(width, hidden, middle, moe)

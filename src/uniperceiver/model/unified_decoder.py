@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uniperceiver.config import UnifiedDecoderConfig
 from uniperceiver.model.conditional_moe import Bits, ConditionalPair
 from uniperceiver.model.decoder_layer import DecoderLayer
 from uniperceiver.model.layers.attention import KeyValues, causal_is_blocked
+from uniperceiver.model.low_rank import add_low_rank_updates
 from uniperceiver.model.segments import Decoded, Segment, Side, TaskAttributes
 
 
@@ -38,7 +40,11 @@ class UnifiedDecoder(nn.Module):
         self.image_type = nn.Parameter(torch.empty(config.width)) if config.type_codes else None
         self.text_type = nn.Parameter(torch.empty(config.width)) if config.type_codes else None
         self.text_positions = nn.Embedding(config.text_positions, config.width) if config.text_positions else None
+        self.norm = nn.LayerNorm(config.width, eps=1e-5) if config.input_norm else None
+        self.targets_have_image_bit = config.moe is not None and config.moe.targets_have_image_bit
         self._initialise()
+        if config.lora is not None:
+            add_low_rank_updates(self, config.lora)
 
     def _initialise(self) -> None:
         """N(0, 0.02) vectors and tables, Xavier-uniform linear maps (v1, section 2.7); the layers do their own."""
@@ -49,6 +55,12 @@ class UnifiedDecoder(nn.Module):
                 nn.init.normal_(vector, std=0.02)
         if self.text_positions is not None:
             nn.init.normal_(self.text_positions.weight, std=0.02)
+
+    @property
+    def prompts(self) -> int:
+        """Number of prompts that every layer has."""
+        prompts = self.stack[0].prompts
+        return 0 if prompts is None else len(prompts.inputs)
 
     @property
     def stack(self) -> list[DecoderLayer]:
@@ -79,7 +91,8 @@ class UnifiedDecoder(nn.Module):
             raise ValueError("prefill takes the non-causal segments; feed causal text to `step`")
         sequence = self._sequence(segments, attributes, "input", spe)
         _, cache = self._layers(sequence, KeyValues())
-        cache.is_padding = sequence.is_padding
+        prompts = cache.length - sequence.is_padding.shape[1]
+        cache.is_padding = F.pad(sequence.is_padding, (prompts, 0))
         return cache
 
     def step(self, segment: Segment, attributes: TaskAttributes, cache: KeyValues) -> tuple[Tensor, KeyValues]:
@@ -130,6 +143,8 @@ class UnifiedDecoder(nn.Module):
     ) -> _Sequence:
         if not segments:
             raise ValueError("the unified decoder needs at least one segment, got none")
+        if side == "target" and self.targets_have_image_bit:
+            attributes = replace(attributes, input_image=True)
         prefix = self._prefix(segments[0].tokens, spe)
         tokens = torch.cat([prefix, *(self._coded(segment) for segment in segments)], dim=1)
         is_padding = torch.cat(
@@ -138,7 +153,7 @@ class UnifiedDecoder(nn.Module):
         bits = [attributes.bits(segment.modality, side, segment.causal) for segment in segments]
         lengths = [segment.tokens.shape[1] for segment in segments]
         lengths[0] += 1
-        return _Sequence(tokens, is_padding, *_joined(bits, lengths), _is_blocked(segments, is_padding))
+        return _Sequence(tokens, is_padding, *_joined(bits, lengths), _is_blocked(segments, is_padding), side)
 
     def _prefix(self, tokens: Tensor, spe: Tensor | None) -> Tensor:
         """<SPE> as (B, 1, D). It has neither type nor position code (v1, section 2.4)."""
@@ -149,10 +164,11 @@ class UnifiedDecoder(nn.Module):
         assert vector is not None
         if vector.shape != (self.width,):
             raise ValueError(f"expected <SPE> of shape ({self.width},), got {tuple(vector.shape)}")
+        vector = vector if self.norm is None else self.norm(vector)
         return vector.to(tokens.dtype).expand(tokens.shape[0], 1, -1)
 
     def _coded(self, segment: Segment) -> Tensor:
-        """Tokens of a segment with type and position codes added."""
+        """Tokens of a segment with type and position codes added, normalised where v1's embeddings are."""
         tokens = segment.tokens
         if tokens.ndim != 3 or tokens.shape[2] != self.width:
             raise ValueError(f"expected tokens (B, L, {self.width}), decoder.width, got {tuple(tokens.shape)}")
@@ -161,7 +177,7 @@ class UnifiedDecoder(nn.Module):
             tokens = tokens + code
         if self.text_positions is not None and segment.modality == "text":
             tokens = tokens + self.text_positions(self._checked_positions(segment))
-        return tokens
+        return tokens if self.norm is None else self.norm(tokens)
 
     def _checked_positions(self, segment: Segment) -> Tensor:
         assert self.text_positions is not None
@@ -179,10 +195,15 @@ class UnifiedDecoder(nn.Module):
     def _layers(self, sequence: _Sequence, cache: KeyValues) -> tuple[Tensor, KeyValues]:
         # All routing before all work: reading the gates' choice waits for the device, once here instead of per layer.
         weights = [layer.weights(sequence.bits) for layer in self.stack]
-        x, grown = sequence.tokens, KeyValues()
+        x, grown, is_blocked = sequence.tokens, KeyValues(), sequence.is_blocked
+        if not cache.keys and is_blocked is not None and self.prompts:
+            is_blocked = F.pad(is_blocked, (self.prompts, 0))
         for index, (layer, layer_weights) in enumerate(zip(self.stack, weights, strict=True)):
-            past = (cache.keys[index], cache.values[index]) if cache.keys else None
-            x, (key, value) = layer(x, layer_weights, sequence.lengths, sequence.is_blocked, past)
+            if cache.keys:
+                past: tuple[Tensor, Tensor] | None = (cache.keys[index], cache.values[index])
+            else:
+                past = layer.prompt_key_values(layer_weights, sequence.side, x.shape[0])
+            x, (key, value) = layer(x, layer_weights, sequence.lengths, is_blocked, past)
             grown.keys.append(key)
             grown.values.append(value)
         return x, grown
@@ -202,6 +223,7 @@ class _Sequence:
     """Tokens of each stream, adding up to L."""
     is_blocked: Tensor | None
     """Broadcastable to (B, heads, L, keys); None: everything is seen."""
+    side: Side = "input"
 
 
 def _joined(bits: Sequence[Bits], lengths: Sequence[int]) -> tuple[list[Bits], list[int]]:

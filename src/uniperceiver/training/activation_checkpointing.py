@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from uniperceiver.model import decoder_layer
+from uniperceiver.model.image_encoder import ImageEncoder
 from uniperceiver.model.layers.shifted_window import ShiftedWindowBlock
 from uniperceiver.model.proposals import decoder, encoder
 from uniperceiver.model.text_encoder import PostNormLayer
@@ -35,6 +36,8 @@ def checkpoint_activations(model: UniPerceiver) -> None:
     for layer in model.modules():
         if isinstance(layer, LAYERS):
             layer.forward = MethodType(_checkpointed_forward, layer)  # type: ignore[method-assign]
+    if not isinstance(model.f_image, ImageEncoder):
+        return
     network = model.f_image.backbone.network
     is_done = any(isinstance(layer, LAYERS) for layer in network.modules())
     if not is_done and hasattr(network, "set_grad_checkpointing"):

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -28,10 +28,14 @@ class StepReport:
     """Of the decoder."""
     examples: int
     """Records of the stream in the step, all ranks."""
-    seconds: float
+    seconds: float = 0.0
     """Duration of the step, loading included; with mixed sampling, shared out evenly among the streams."""
-    elapsed: float
+    elapsed: float = 0.0
     """Seconds since the training began, interrupted parts included."""
+
+    def timed(self, seconds: float, elapsed: float) -> StepReport:
+        """The report with its times, which are known when the step is over on all processes."""
+        return replace(self, seconds=seconds, elapsed=elapsed)
 
 
 class MetricsLog:

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from uniperceiver.training.gradients import gradient_norm, name_of
+
 
 class MTAdamW(torch.optim.Optimizer):
     """AdamW for unmixed sampling, MT-AdamW of Sec. 4.4: one task per step, its gradient normalised and compensated.
@@ -53,7 +55,7 @@ class MTAdamW(torch.optim.Optimizer):
         """Add parameters with their own settings; frozen ones are refused, since weight decay would still move them."""
         super().add_param_group(param_group)
         group = self.param_groups[-1]
-        frozen = [_name(group, i) for i, p in enumerate(group["params"]) if not p.requires_grad]
+        frozen = [name_of(group, i) for i, p in enumerate(group["params"]) if not p.requires_grad]
         if frozen:
             raise ValueError(f"frozen parameters cannot be optimised, leave them out: {', '.join(frozen)}")
 
@@ -76,35 +78,11 @@ class MTAdamW(torch.optim.Optimizer):
             raise ValueError(
                 f"expected a sampling ratio in (0, 1] and a positive scale, got {sampling_ratio} and {scale}"
             )
-        norm = self._gradient_norm()
+        norm = gradient_norm(self.param_groups)
         factor = scale / norm if norm > 0 else 0.0
         for group in self.param_groups:
             self._update(group, factor, sampling_ratio)
         return norm
-
-    def _gradient_norm(self) -> float:
-        gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
-        if not gradients:
-            return 0.0
-        norms = torch._foreach_norm(gradients, 2, dtype=torch.float32)
-        norm = float(torch.linalg.vector_norm(torch.stack([n.to(norms[0].device) for n in norms])))
-        if not math.isfinite(norm):
-            raise FloatingPointError(self._describe_non_finite())
-        return norm
-
-    def _describe_non_finite(self) -> str:
-        bad = [
-            _name(group, index)
-            for group in self.param_groups
-            for index, p in enumerate(group["params"])
-            if p.grad is not None and not bool(p.grad.isfinite().all())
-        ]
-        if not bad:
-            return "the norm of the gradient exceeds float32; lower the loss's scale"
-        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-        return (
-            f"the gradient of {', '.join(bad[:5])}{more} is not finite; nothing was updated, look at this step's loss"
-        )
 
     def _update(self, group: dict[str, Any], factor: float, s: float) -> None:
         params: list[Tensor] = group["params"]
@@ -133,10 +111,3 @@ class MTAdamW(torch.optim.Optimizer):
             if name not in self.state[p]:
                 self.state[p][name] = torch.zeros_like(p)
         return [self.state[p][name] for p in params]
-
-
-def _name(group: dict[str, Any], index: int) -> str:
-    """The parameter's name if the group was made with names, else its place and shape."""
-    if "param_names" in group:
-        return str(group["param_names"][index])
-    return f"parameter {index} of shape {tuple(group['params'][index].shape)}"

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
+from torch.nn.utils.parametrize import ParametrizationList
 
 from uniperceiver.config import OptimizerConfig
 from uniperceiver.model.conditional_moe import AttributeGate
 from uniperceiver.model.layers.attention_pool import AttentionPools
+from uniperceiver.model.low_rank import LowRankUpdate
 from uniperceiver.model.uni_perceiver import UniPerceiver
 
 _MATRICES: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
@@ -18,12 +20,15 @@ _MATRICES: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
     (nn.Conv2d, ("weight",)),
     (nn.MultiheadAttention, ("in_proj_weight",)),
     (AttentionPools, ("key", "value", "output")),
+    (LowRankUpdate, ("down", "up")),
+    (ParametrizationList, ("original",)),
 )
 """The parameters that decay: the matrices of linear maps, by the module that holds them."""
 
 
 def parameter_groups(model: UniPerceiver, config: OptimizerConfig) -> list[dict[str, Any]]:
-    """Groups for a PyTorch optimiser: the trainable parameters by part of the model, each with and without decay.
+    """Groups for a PyTorch optimiser: the trainable parameters by part of the model, each with and without decay,
+    scalars apart.
 
     Every group has ``params`` (pairs of name and parameter, so that optimisers can name them in errors), ``lr``,
     ``initial_lr`` (what the schedule multiplies) and ``weight_decay``. Frozen parameters are in no group.
@@ -44,14 +49,15 @@ def parameter_groups(model: UniPerceiver, config: OptimizerConfig) -> list[dict[
         "f_text.": config.text_encoder_scale,
         "": config.decoder_scale,
     }
-    groups: dict[tuple[str, bool], list[tuple[str, nn.Parameter]]] = {}
+    # Scalars are apart: FSDP2 leaves them whole, and whole and sharded parameters cannot share a group.
+    groups: dict[tuple[str, bool, bool], list[tuple[str, nn.Parameter]]] = {}
     names: dict[nn.Parameter, str] = {}
     for name, parameter, decays in _trainable(model):
         if parameter in names:
             raise ValueError(f"{name} and {names[parameter]} are one parameter: it cannot be in two groups")
         names[parameter] = name
         part = next(prefix for prefix in scales if name.startswith(prefix))
-        groups.setdefault((part, decays), []).append((name, parameter))
+        groups.setdefault((part, decays, parameter.ndim == 0), []).append((name, parameter))
     if not groups:
         raise ValueError("every parameter of the model is frozen: there is nothing to optimise")
     return [
@@ -61,7 +67,7 @@ def parameter_groups(model: UniPerceiver, config: OptimizerConfig) -> list[dict[
             "initial_lr": config.learning_rate * scales[part],
             "weight_decay": config.weight_decay if decays else 0.0,
         }
-        for (part, decays), members in groups.items()
+        for (part, decays, _), members in groups.items()
     ]
 
 

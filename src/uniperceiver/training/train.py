@@ -2,45 +2,47 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import defaultdict
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from rich.console import Console
 
-from uniperceiver.checkpoint import (
-    Checkpoint,
-    CheckpointError,
-    StoredTask,
-    TrainingState,
-    load_checkpoint,
-    load_training_state,
-    save_checkpoint,
-)
-from uniperceiver.config import TaskConfig, TrainConfig, load_config
-from uniperceiver.convert.pretrained_weights import load_pretrained
-from uniperceiver.data.datasets import open_dataset
-from uniperceiver.data.loading import Batches, endless
-from uniperceiver.data.tokenizer import Tokenizer
-from uniperceiver.data.transforms import train_transform
-from uniperceiver.distributed import gather, joined_processes, mean_over_ranks, own_device, rank, world_size
-from uniperceiver.model.uni_perceiver import UniPerceiver
-from uniperceiver.tasks import build_task, find_candidates
-from uniperceiver.tasks.task import Task, TaskSetting
+from uniperceiver.checkpoint import Checkpoint, TrainingState, save_checkpoint
+from uniperceiver.config import TrainConfig
+from uniperceiver.data.loading import endless
+from uniperceiver.distributed import joined_processes, mean_over_ranks, own_device, rank, world_size
 from uniperceiver.training.activation_checkpointing import checkpoint_activations
-from uniperceiver.training.joint_batches import JointBatches, stream_seed
+from uniperceiver.training.adapting import freeze, save_adapter, trained_table
+from uniperceiver.training.batch_record import write_batch
+from uniperceiver.training.checkpoint_keeping import NEWEST, after_evaluation, keep_best, keep_last
+from uniperceiver.training.gradients import clip_gradients, gradient_norm
+from uniperceiver.training.interruption import Interrupted, StopRequest, noticing_signals
 from uniperceiver.training.metrics_log import MetricsLog, StepReport
 from uniperceiver.training.mixture import Mixture
 from uniperceiver.training.mt_adamw import MTAdamW
 from uniperceiver.training.multitask_loss import MultiTaskLoss
-from uniperceiver.training.parameter_groups import parameter_groups
+from uniperceiver.training.parallel import (
+    ShardedLoss,
+    load_optimizer_state,
+    parallel,
+    whole,
+    whole_optimizer_state,
+    whole_weights,
+)
+from uniperceiver.training.periodic_evaluation import PeriodicEvaluation, evaluated_model
 from uniperceiver.training.progress_bar import ProgressBar
+from uniperceiver.training.random_states import random_states, restore_random_states
 from uniperceiver.training.schedule import learning_rate_factor, set_learning_rates, training_progress
+from uniperceiver.training.start import build_optimizer, initial, starting_point, stored
+from uniperceiver.training.streams import open_streams
 from uniperceiver.training.tensorboard_log import TensorBoardLog
+from uniperceiver.training.weight_average import WeightAverage
+
+__all__ = ["Training", "initial", "train"]
 
 
 class Training:
@@ -54,58 +56,73 @@ class Training:
         self.device = torch.device(device)
         self.tokenizer = start.tokenizer
         self.mixture = Mixture(config.streams, config.seed, config.sampling)
-        self.optimizer = build_optimizer(config, start.model)
-        self.step = 0
-        self.seconds = 0.0
-        if start.state is not None:
-            self.step, self.seconds = start.state.step, start.state.seconds
-            self.optimizer.load_state_dict(dict(start.state.optimizer))
-            if rank() < len(start.state.random_states):  # more processes than before: the new ones are seeded anew
-                torch.set_rng_state(start.state.random_states[rank()].clone())
-        self.tasks: dict[str, Task] = {}
-        streams: dict[str, Batches[Any]] = {}
-        for name, row in config.streams.items():
-            dataset = open_dataset(row.dataset)
-            setting = TaskSetting(row.task, start.tokenizer, start.model.config.pixels, config.proposal_loss)
-            self.tasks[name] = build_task(setting, find_candidates(setting, dataset))
-            streams[name] = Batches(
-                dataset,
-                train_transform(row.task.kind, row.task.image),
-                self.tasks[name].collate,
-                batch_size=self.mixture.batch_size(name),
-                seed=stream_seed(config.seed, name),
-                rank=rank(),
-                world_size=world_size(),
-            )
-        self.batches = endless(JointBatches(self.mixture, streams, config.accumulate), self.step, config.workers)
+        self.tasks, batches = open_streams(config, start, self.mixture)
+        self.evaluation = PeriodicEvaluation(config, self.tasks, folder) if config.evaluate_every else None
         self.model = start.model.to(self.device)
+        freeze(self.model, config.tune)
         if config.checkpoint_activations:
             checkpoint_activations(self.model)
-        self.loss: nn.Module = MultiTaskLoss(self.model, self.tasks)
-        if world_size() > 1:
-            # A step uses the parameters of one task, and of these only the experts that its gates choose.
-            self.loss = DistributedDataParallel(self.loss, find_unused_parameters=True)
+        self.loss = parallel(MultiTaskLoss(self.model, self.tasks), config.parallel)
+        self.optimizer = build_optimizer(config.optimizer, self.model)
+        self.step, self.seconds, self.best = 0, 0.0, None
+        self._saved_at: int | None = None
+        state = start.state
+        average = config.weight_average
+        self.average = None if average is None else WeightAverage(self.model, average.decay, state and state.average)
+        if state is not None:
+            self._go_on_from(state)
+        self.batches = endless(batches, self.step, config.workers)
 
-    def run(self, show_bar: bool = False) -> None:
-        """Train to the end of the schedule, writing checkpoints on the way."""
+    def _go_on_from(self, state: TrainingState) -> None:
+        self.step, self.seconds, self.best = state.step, state.seconds, state.best
+        load_optimizer_state(self.optimizer, dict(state.optimizer))
+        restore_random_states(state.random_states, self.device)
+        if rank() == 0 and self.best is not None and self.best.step == self.step:
+            keep_best(self.folder)  # it may have been stopped just before
+
+    def run(self, request: StopRequest | None = None, show_bar: bool = False) -> bool:
+        """Train to the end of the schedule, writing checkpoints on the way; False when ``request`` ended it before."""
+        request = request or StopRequest()
+        if rank() == 0:
+            Console(highlight=False).print(trained_table(self.model, self.config.tune))
         logs = self._open_logs(show_bar) if rank() == 0 else []
         self.loss.train()
+        is_asked = False
         try:
-            while self.progress() < 1:
-                for report in self.take_step():
+            while self.progress() < 1 and not is_asked and not self._is_hopeless():
+                began = time.monotonic()
+                reports = self.take_step()
+                seconds, is_asked = self._agreed(time.monotonic() - began, request)
+                self.seconds += seconds
+                for report in reports:
                     for log in logs:
-                        log.step(report, self.progress())
-                if self.step % self.config.checkpoint_every == 0:
-                    self.save()
+                        log.step(report.timed(seconds / len(reports), self.seconds), self.progress())
+                self._evaluate_and_save(is_asked)
         finally:
             for log in logs:
                 log.close()
-        self.save()
+        if self._saved_at != self.step:
+            self.save()
+        return not is_asked
 
     def _open_logs(self, show_bar: bool) -> list[MetricsLog | TensorBoardLog | ProgressBar]:
         bar = [ProgressBar()] if show_bar else []
         board = [TensorBoardLog(self.folder / "tensorboard", self.step)] if self.config.tensorboard else []
         return [*bar, MetricsLog(self.folder, self.config.log_every), *board]
+
+    def _agreed(self, seconds: float, request: StopRequest) -> tuple[float, bool]:
+        """Mean duration of a step, and whether any process was asked to stop.
+
+        Processes must agree on both: the time drives the schedule and the end.
+        """
+        own = torch.tensor([seconds, float(request.number > 0)], dtype=torch.float64)
+        mean_seconds, asked = mean_over_ranks(own.to(self.device, torch.float32)).tolist()
+        return mean_seconds, asked > 0
+
+    def _is_hopeless(self) -> bool:
+        """Whether early stopping applies: ``patience`` evaluations brought no new best."""
+        patience = self.config.patience
+        return patience is not None and self.best is not None and self.best.misses >= patience
 
     def progress(self) -> float:
         """The part of the training that is done, by steps or by the clock."""
@@ -113,16 +130,15 @@ class Training:
 
     def take_step(self) -> list[StepReport]:
         """Accumulate the gradients of the step's streams, update the weights; a report for each of the streams."""
-        began = time.monotonic()
         factor = learning_rate_factor(self.config.schedule, self.step, self.progress())
         set_learning_rates(self.optimizer, factor)
         self.optimizer.zero_grad(set_to_none=True)
-        losses = {name: self._accumulate(name, batches) for name, batches in next(self.batches).items()}
-        norm = self._update(list(losses))
+        streams = next(self.batches)
+        losses = {name: self._accumulate(name, batches) for name, batches in streams.items()}
+        norm = self._update(streams)
         self.step += 1
-        # Processes must agree on the time, for it drives the schedule and the end.
-        seconds = float(mean_over_ranks(torch.tensor(time.monotonic() - began, device=self.device)))
-        self.seconds += seconds
+        if self.average is not None:
+            self.average.update(self.step)
         return [
             StepReport(
                 step=self.step,
@@ -132,8 +148,6 @@ class Training:
                 gradient_norm=norm,
                 learning_rate=self.config.optimizer.learning_rate * self.config.optimizer.decoder_scale * factor,
                 examples=self.mixture.batch_size(name) * self.config.accumulate * world_size(),
-                seconds=seconds / len(losses),
-                elapsed=self.seconds,
             )
             for name, parts in losses.items()
         ]
@@ -151,32 +165,88 @@ class Training:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_reduced):
             parts = self.loss(name, batch)
         total = torch.stack([value.float() for value in parts.values()]).sum()
-        if not torch.isfinite(total):
-            values = ", ".join(f"{part} {value.item():.4g}" for part, value in parts.items())
-            raise FloatingPointError(f"step {self.step}, stream {name}: the loss is not finite ({values})")
+        is_bad = not bool(total.abs() <= self.config.largest_loss)  # NaN is not
+        # One process must not leave the others waiting for its gradient.
+        if float(mean_over_ranks(total.new_tensor(float(is_bad)))) > 0:
+            said = ", ".join(f"{part} {value.item():.4g}" for part, value in parts.items())
+            problem = "the loss is not finite" if not torch.isfinite(total) else "the loss has exploded"
+            self._stop(f"{problem if is_bad else 'another process has a bad loss'} ({said})", {name: [batch]}, is_bad)
         # MT-AdamW normalises the gradient and then multiplies it with ω_k itself.
         weight = 1.0 if isinstance(self.optimizer, MTAdamW) else self.mixture.loss_weight(name)
         (total * weight / self.config.accumulate).backward()
         return {part: float(value.detach()) for part, value in parts.items()}
 
-    def _update(self, names: list[str]) -> float:
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        if isinstance(self.optimizer, MTAdamW):
-            (name,) = names  # the configuration refuses MT-AdamW with mixed sampling
-            return self.optimizer.step(sampling_ratio=self.mixture.sampling_ratio(name), scale=self.mixture.scale(name))
-        norm: Tensor = torch.nn.utils.clip_grad_norm_(parameters, self.config.optimizer.clip_norm or float("inf"))
+    def _update(self, streams: dict[str, list[Any]]) -> float:
+        if isinstance(self.loss, ShardedLoss):
+            self.loss.reduce_scalars()
+        try:
+            if isinstance(self.optimizer, MTAdamW):
+                (name,) = streams  # the configuration refuses MT-AdamW with mixed sampling
+                ratio, scale = self.mixture.sampling_ratio(name), self.mixture.scale(name)
+                return self.optimizer.step(sampling_ratio=ratio, scale=scale)
+            norm = gradient_norm(self.optimizer.param_groups)
+        except FloatingPointError as error:
+            self._stop(str(error), streams, True)
+        if self.config.optimizer.clip_norm is not None:
+            clip_gradients(self.optimizer.param_groups, norm, self.config.optimizer.clip_norm)
         self.optimizer.step()
-        return float(norm)
+        return norm
+
+    def _stop(self, problem: str, streams: dict[str, list[Any]], is_own: bool) -> None:
+        """End a training that has gone wrong, before its weights change, with the batches written aside."""
+        where = ""
+        for name, batches in streams.items() if is_own else ():
+            for index, batch in enumerate(batches):
+                folder = self.folder / "bad_batches" / f"step-{self.step + 1:08d}-{name}-{index}-rank-{rank()}"
+                about = {"problem": problem, "step": self.step + 1, "stream": name, "rank": rank()}
+                where = f"; its batch is in {write_batch(folder, batch, about).parent}"
+        names = ", ".join(streams)
+        raise FloatingPointError(
+            f"step {self.step + 1}, stream {names}: {problem}{where}. The weights are as before the step, and the last "
+            f"checkpoint is whole: lower the learning rate or mend the data, and go on with --resume"
+        )
+
+    def _evaluate_and_save(self, is_last: bool) -> None:
+        """What is due after a step: an evaluation, a checkpoint."""
+        every = self.config.evaluate_every
+        is_best = every is not None and self.step % every == 0 and self._evaluate()
+        if is_best or (self.step % self.config.checkpoint_every == 0 and not is_last):
+            self.save()
+        if is_best and rank() == 0:
+            keep_best(self.folder)
+
+    def _evaluate(self) -> bool:
+        """Evaluate on rank 0; whether the checkpoint is the best so far, which all processes then know."""
+        average = self.config.weight_average
+        is_averaged = average is not None and average.evaluate and self.average is not None
+        weights = self.average.averages() if is_averaged and self.average is not None else {}
+        model = evaluated_model(self.model, weights, self.config.parallel)
+        value = 0.0
+        if rank() == 0 and self.evaluation is not None:
+            metrics = self.evaluation(model, self.step)
+            value = metrics[self.config.keep_best] if self.config.keep_best is not None else 0.0
+        if self.config.keep_best is None:
+            return False
+        value = float(mean_over_ranks(torch.tensor(value, device=self.device))) * world_size()
+        self.best = after_evaluation(self.best, value, self.step)
+        return self.best.step == self.step
 
     def save(self) -> None:
         """Write the checkpoint; every other process leaves that to rank 0."""
-        random_states = gather(torch.get_rng_state()[None].to(self.device)).cpu()
+        states = random_states(self.device)
+        weights, optimizer = whole_weights(self.model), whole_optimizer_state(self.optimizer)
+        average = None
+        if self.average is not None:
+            average = {name: whole(tensor) for name, tensor in self.average.averages().items()}
         if rank() == 0:
-            state = TrainingState(self.step, self.seconds, self.optimizer.state_dict(), random_states)
+            state = TrainingState(self.step, self.seconds, optimizer, states, self.best, average)
             tasks = {name: stored(self.tasks[name], stream.task) for name, stream in self.config.streams.items()}
-            save_checkpoint(
-                Checkpoint(self.model, self.tokenizer, tasks, self.config, state), self.folder / "checkpoint"
-            )
+            checkpoint = Checkpoint(self.model, self.tokenizer, tasks, self.config, state, weights)
+            save_checkpoint(checkpoint, self.folder / NEWEST)
+            if self.config.tune.mode in ("lora", "prompt"):
+                save_adapter(self.model, weights, self.folder / "adapter.safetensors")
+            keep_last(self.folder, self.step, self.config.keep_last)
+        self._saved_at = self.step
 
 
 def train(
@@ -188,49 +258,20 @@ def train(
 ) -> Path:
     """Train as ``config`` says and return the checkpoint's folder, ``folder/checkpoint``.
 
-    Under ``torchrun`` every process calls this and takes its share of every batch. ``show_bar`` draws a progress bar
-    below the lines of progress.
+    ``show_bar`` draws a progress bar below the lines of progress. Under ``torchrun`` every process calls this and takes
+    its share of every batch. SIGTERM and SIGINT end the training after its step, with a checkpoint.
 
     Raises:
-        CheckpointError: ``resume`` without a checkpoint to go on from, or a checkpoint there without ``resume``.
+        CheckpointError: ``resume`` without a checkpoint to go on from, a checkpoint there without ``resume``, or one
+            that cannot be written.
+        FloatingPointError: a loss or gradient is not finite or too large; the batch is in ``folder/bad_batches``.
+        Interrupted: it was asked to stop.
     """
     device = own_device(device)
-    with joined_processes(device):
-        Training(config, folder, _start(config, folder / "checkpoint", resume), device).run(show_bar)
-    return folder / "checkpoint"
-
-
-def _start(config: TrainConfig, written: Path, resume: bool) -> Checkpoint:
-    if not resume:
-        if written.exists():
-            raise CheckpointError(f"{written} exists already: resume it with --resume, or choose another --out")
-        return initial(config)
-    return replace(load_checkpoint(written), state=load_training_state(written))
-
-
-def build_optimizer(config: TrainConfig, model: UniPerceiver) -> torch.optim.Optimizer:
-    """MT-AdamW or AdamW over the parameter groups of ``model``."""
-    settings = config.optimizer
-    groups = parameter_groups(model, settings)
-    if settings.name == "mt_adamw":
-        return MTAdamW(groups, settings.learning_rate, settings.betas, settings.eps, settings.weight_decay)
-    return torch.optim.AdamW(groups, settings.learning_rate, settings.betas, settings.eps, settings.weight_decay)
-
-
-def stored(task: Task, config: TaskConfig) -> StoredTask:
-    """What a checkpoint keeps of a task."""
-    token_ids = task.candidates.token_ids
-    return StoredTask(config, () if token_ids else tuple(task.candidates.texts), token_ids)
-
-
-def initial(config: TrainConfig) -> Checkpoint:
-    """What a training starts from: a checkpoint's weights, or a preset's with its pre-trained encoders.
-
-    Weights that are not loaded are random, a function of ``config.seed``, so they are the same on every rank.
-    """
-    if Path(config.model).is_dir():
-        return replace(load_checkpoint(Path(config.model)), training=None, tasks={})
-    torch.manual_seed(config.seed)
-    model = UniPerceiver(load_config(config.model))
-    load_pretrained(model)
-    return Checkpoint(model, Tokenizer.from_source(model.config.tokenizer))
+    checkpoint = folder / NEWEST
+    with noticing_signals() as request, joined_processes(device):
+        training = Training(config, folder, starting_point(config, checkpoint, resume), device)
+        is_done = training.run(request, show_bar)
+    if not is_done:
+        raise Interrupted(request.number or signal.SIGTERM, training.step, checkpoint)
+    return checkpoint

@@ -1,0 +1,87 @@
+"""What a training begins with: fresh or pre-trained weights, another checkpoint's, or those of its own interruption."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from uniperceiver.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    StoredTask,
+    load_checkpoint,
+    load_training_state,
+    recover,
+)
+from uniperceiver.config import OptimizerConfig, TaskConfig, TextEncoderConfig, TrainConfig, load_config
+from uniperceiver.convert.initialisation import initialise
+from uniperceiver.convert.pretrained_weights import load_pretrained
+from uniperceiver.data.tokenizer import Tokenizer
+from uniperceiver.distributed import rank
+from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.tasks.task import Task
+from uniperceiver.training.adapting import prepare
+from uniperceiver.training.mt_adamw import MTAdamW
+from uniperceiver.training.parameter_groups import parameter_groups
+
+
+def starting_point(config: TrainConfig, written: Path, resume: bool) -> Checkpoint:
+    """The checkpoint that training goes on from, with its state, or without ``resume`` what it begins with.
+
+    Raises:
+        CheckpointError: ``resume`` without a checkpoint at ``written``, or a checkpoint there without ``resume``.
+    """
+    recover(written)
+    if resume:
+        return replace(load_checkpoint(written), state=load_training_state(written))
+    if written.exists():
+        raise CheckpointError(f"{written} exists already: resume it with --resume, or choose another --out")
+    return initial(config)
+
+
+def initial(config: TrainConfig) -> Checkpoint:
+    """What a training starts from: a checkpoint's weights, or a preset's with its pre-trained encoders.
+
+    Then ``config.init_from`` replaces parts of them, and what ``config.tune`` adds is added. Weights that are not
+    loaded are random, a function of ``config.seed``, so they are the same on every rank.
+    """
+    torch.manual_seed(config.seed)
+    if Path(config.model).is_dir():
+        start = replace(load_checkpoint(Path(config.model)), training=None, tasks={})
+    else:
+        start = _preset(config.model)
+    for source in config.init_from:
+        _say(f"{source}: {initialise(start.model, source).summary()}")
+    prepare(start.model, config.tune)
+    return start
+
+
+def _preset(name: str) -> Checkpoint:
+    model = UniPerceiver(load_config(name))
+    for source, report in load_pretrained(model).items():
+        _say(f"{source}: {report.summary()}")
+    text = model.config.text
+    pretrained = text.pretrained if isinstance(text, TextEncoderConfig) else None
+    return Checkpoint(model, Tokenizer.from_source(text.tokenizer or pretrained))
+
+
+def _say(line: str) -> None:
+    if rank() == 0:
+        Console(highlight=False, soft_wrap=True).print(line, markup=False)
+
+
+def build_optimizer(settings: OptimizerConfig, model: UniPerceiver) -> torch.optim.Optimizer:
+    """MT-AdamW or AdamW over the parameter groups of ``model``."""
+    groups = parameter_groups(model, settings)
+    if settings.name == "mt_adamw":
+        return MTAdamW(groups, settings.learning_rate, settings.betas, settings.eps, settings.weight_decay)
+    return torch.optim.AdamW(groups, settings.learning_rate, settings.betas, settings.eps, settings.weight_decay)
+
+
+def stored(task: Task, config: TaskConfig) -> StoredTask:
+    """What a checkpoint keeps of a task."""
+    token_ids = task.candidates.token_ids
+    return StoredTask(config, () if token_ids else tuple(task.candidates.texts), token_ids)

@@ -1,0 +1,36 @@
+"""The streams of a training: the task of each, and its batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from uniperceiver.checkpoint import Checkpoint
+from uniperceiver.config import TrainConfig
+from uniperceiver.data.datasets import open_dataset
+from uniperceiver.data.loading import Batches
+from uniperceiver.data.transforms import train_transform
+from uniperceiver.distributed import rank, world_size
+from uniperceiver.tasks import build_task, find_candidates
+from uniperceiver.tasks.task import Task, TaskSetting
+from uniperceiver.training.joint_batches import JointBatches, stream_seed
+from uniperceiver.training.mixture import Mixture
+
+
+def open_streams(config: TrainConfig, start: Checkpoint, mixture: Mixture) -> tuple[dict[str, Task], JointBatches]:
+    """Open the data of every stream: the tasks by name, and by step the batches that this process computes."""
+    tasks: dict[str, Task] = {}
+    streams: dict[str, Batches[Any]] = {}
+    for name, row in config.streams.items():
+        dataset = open_dataset(row.dataset)
+        setting = TaskSetting(row.task, start.tokenizer, start.model.config.pixels, config.proposal_loss)
+        tasks[name] = build_task(setting, find_candidates(setting, dataset))
+        streams[name] = Batches(
+            dataset,
+            train_transform(row.task.kind, row.task.image),
+            tasks[name].collate,
+            batch_size=mixture.batch_size(name),
+            seed=stream_seed(config.seed, name),
+            rank=rank(),
+            world_size=world_size(),
+        )
+    return tasks, JointBatches(mixture, streams, config.accumulate)
