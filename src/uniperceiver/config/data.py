@@ -48,6 +48,7 @@ class KarpathyCaptionsConfig:
     splits: tuple[str, ...]
     """Splits to read, e.g. ``[train, restval]``."""
     kind: Literal["karpathy_captions"] = "karpathy_captions"
+    fold: FoldConfig | None = None
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -59,6 +60,8 @@ class WebDatasetConfig:
     classes: str
     """A text file with one class name a line, in the order of the ``.cls`` numbers."""
     kind: Literal["webdataset"] = "webdataset"
+    fold: FoldConfig | None = None
+    """Of shards, where there are several; else of samples."""
 
 
 @dataclass(frozen=True, config=STRICT)

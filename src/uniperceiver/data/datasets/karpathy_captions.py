@@ -13,12 +13,10 @@ from uniperceiver.data.datasets.annotation_files import (
     read_json_object,
     require_fields,
 )
-from uniperceiver.data.datasets.json_rows import JsonRows
-from uniperceiver.data.images import read_image
-from uniperceiver.data.records import CaptionedImage
+from uniperceiver.data.datasets.captioned_pictures import CaptionedPictures, CaptionedRow
 
 
-class KarpathyCaptions:
+class KarpathyCaptions(CaptionedPictures):
     """Pictures with captions. The caption is the sentence as written (``raw``), without surrounding spaces."""
 
     def __init__(self, config: KarpathyCaptionsConfig) -> None:
@@ -27,30 +25,15 @@ class KarpathyCaptions:
         Raises:
             DatasetError: an unreadable file, an unknown or empty split, a picture without file or caption.
         """
-        self.source = Path(config.annotations)
-        self.folder = Path(config.images)
-        self._rows = JsonRows(self._index(config.splits))
+        source, folder = Path(config.annotations), Path(config.images)
+        super().__init__(source, folder, _rows(source, folder, config.splits), config.fold)
 
-    def _index(self, splits: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
-        for entry in read_karpathy(self.source, splits):
-            file = str(Path(entry.get("filepath", "")) / entry["filename"])
-            existing_picture(self.folder / file, f"{self.source}")
-            yield str(entry.get("cocoid", entry["imgid"])), file, captions_of(entry, self.source)
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> CaptionedImage:
-        image_id, file, captions = self._rows[index]
-        return CaptionedImage(read_image(self.folder / file), image_id, tuple(captions))
-
-    def texts(self) -> Iterator[str]:
-        """Every caption, without reading a picture."""
-        for index in range(len(self)):
-            yield from self._rows[index][2]
-
-    def __repr__(self) -> str:
-        return f"karpathy_captions {self.source} ({len(self)} pictures)"
+def _rows(source: Path, folder: Path, splits: Sequence[str]) -> Iterator[CaptionedRow]:
+    for entry in read_karpathy(source, splits):
+        file = str(Path(entry.get("filepath", "")) / entry["filename"])
+        existing_picture(folder / file, f"{source}")
+        yield str(entry.get("cocoid", entry["imgid"])), file, captions_of(entry, source)
 
 
 def read_karpathy(path: Path, splits: Sequence[str]) -> list[dict[str, Any]]:

@@ -95,7 +95,7 @@ class WebDataset(ShardedData):
                 range.
         """
         self.names = _class_names(Path(config.classes))
-        super().__init__(config.shards, "cls")
+        super().__init__(config.shards, "cls", config.fold)
 
     def row(self, shard: Path, number: int, sample: Sample) -> list[Any]:
         """Shard, key, place of the picture, class."""

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from uniperceiver.config import (
+    FoldConfig,
+    HuggingFaceConfig,
+    ImageTextPairsConfig,
+    ScenesConfig,
+    VideoCsvConfig,
+    VocConfig,
+)
+from uniperceiver.data.datasets.annotation_files import DatasetError
+from uniperceiver.data.recognition.found import RecognitionError, split_of
+from uniperceiver.data.recognition.recognise import recognise
+from uniperceiver.data.scenes.export import compose
+
+Write = Callable[[str], Path]
+SPLIT_OFF = "no other part was found"
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "origin"),
+    [
+        ("coco_instances", "coco_instances", "instances_val2017.json"),
+        ("yolo", "yolo", "images/val"),
+        ("voc", "voc", "Segmentation/val.txt"),
+        ("image_folder", "image_folder", "val"),
+        ("webdataset", "webdataset", "val-00000.tar"),
+        ("coco_captions", "coco_captions", SPLIT_OFF),
+        ("karpathy", "karpathy_captions", "dataset.json"),
+        ("table", "image_text_pairs", SPLIT_OFF),
+        ("json_lines", "image_text_pairs", SPLIT_OFF),
+        ("webdataset_pairs", "webdataset_pairs", "val-00000.tar"),
+        ("visual_genome", "visual_genome", SPLIT_OFF),
+        ("vqa", "vqa", SPLIT_OFF),
+        ("plain_text", "plain_text", SPLIT_OFF),
+    ],
+)
+def test_folders_are_recognised_with_their_parts(write_format: Write, name: str, group: str, origin: str) -> None:
+    (found,) = recognise(write_format(name))
+    assert found.group == group
+    assert origin in found.origin
+    assert found.training != found.evaluation
+    if origin == SPLIT_OFF:
+        assert found.evaluation.fold == FoldConfig(10, held_out=True)
+        assert found.training.fold == FoldConfig(10, held_out=False)
+
+
+def test_a_saved_hugging_face_data_set_may_serve_several_tasks(write_format: Write) -> None:
+    labels, captions = recognise(write_format("hugging_face"))
+    assert isinstance(labels.training, HuggingFaceConfig)
+    assert (labels.training.target, labels.training.split) == ("label", "train")
+    assert (captions.group, captions.tasks) == ("captions", ("captioning", "retrieval"))
+    assert isinstance(captions.evaluation, HuggingFaceConfig)
+    assert captions.evaluation.split == "test"
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "group"),
+    [
+        ("coco_instances", "annotations/instances_train2017.json", "coco_instances"),
+        ("yolo", "data.yaml", "yolo"),
+        ("vqa", "questions_train.json", "vqa"),
+        ("webdataset_pairs", "train-00000.tar", "webdataset_pairs"),
+        ("json_lines", "pairs.jsonl", "image_text_pairs"),
+        ("plain_text", "train.txt", "plain_text"),
+    ],
+)
+def test_single_files_are_recognised(write_format: Write, name: str, file: str, group: str) -> None:
+    (found,) = recognise(write_format(name) / file)
+    assert found.group == group
+
+
+def test_content_decides_not_names(write_format: Write) -> None:
+    folder = write_format("coco_captions")
+    (folder / "captions_train.json").rename(folder / "instances_val2014.json")
+    assert recognise(folder)[0].group == "coco_captions"
+
+
+def test_composed_scenes_are_recognised_as_all_that_they_are(tmp_path: Path) -> None:
+    config = ScenesConfig(view="objects", split="train", images=3, held_out=2, size=64)
+    compose(config, tmp_path / "composed")
+    found = {entry.group: entry for entry in recognise(tmp_path / "composed")}
+    assert set(found) == {"coco_instances", "karpathy_captions", "vqa"}
+    assert "not used" in found["coco_instances"].origin
+    assert "instances_novel.json" in found["coco_instances"].origin
+
+
+def test_masks_of_voc_are_used_only_where_they_are(write_format: Write) -> None:
+    folder = write_format("voc")
+    assert recognise(folder)[0].training == VocConfig(str(folder), split="train", masks=True)
+    shutil.rmtree(folder / "ImageSets")
+    (folder / "SegmentationObject/000000000000.png").unlink()
+    assert recognise(folder)[0].training.masks is False
+
+
+def test_roboflow_layout_and_missing_parts(write_format: Write) -> None:
+    folder = write_format("yolo")
+    for part in ("train", "val"):
+        (folder / part).mkdir()
+        for kind in ("images", "labels"):
+            (folder / kind / part).rename(folder / part / kind)
+    (folder / "data.yaml").write_text(
+        "train: ../train/images\nval: ../val/images\ntest: ../test/images\nnames: [a, b]\n"
+    )
+    (found,) = recognise(folder)
+    assert found.training.images == str(folder / "train/images")
+    (folder / "data.yaml").write_text("train: ../nothing/images\nnames: [a, b]\n")
+    with pytest.raises(RecognitionError, match=r"`train` is '\.\./nothing/images'"):
+        recognise(folder)
+    (folder / "data.yaml").unlink()
+    with pytest.raises(RecognitionError, match="no class names: looked for"):
+        recognise(folder)
+    (folder / "classes.txt").write_text("a\nb\n")
+    assert recognise(folder)[0].evaluation.images == str(folder / "val/images")
+
+
+def test_lists_of_videos(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "a.mp4").touch()
+    for name, text in (("train.csv", "a.mp4,run"), ("kinetics.csv", "label,youtube_id,time_start\nrun,a,3")):
+        (tmp_path / name).write_text(text)
+        (found,) = recognise(tmp_path / name)
+        assert isinstance(found.training, VideoCsvConfig)
+        assert found.training.videos == str(tmp_path / "videos")
+
+
+def test_what_is_not_recognised_says_what_was_looked_for(tmp_path: Path, write_format: Write) -> None:
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        recognise(tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RecognitionError, match=r"Looked for:\n.*COCO instances(.|\n)*one folder of pictures per class"):
+        recognise(tmp_path / "empty")
+    (tmp_path / "empty" / "table.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(RecognitionError, match="a column with pictures"):
+        recognise(tmp_path / "empty" / "table.csv")
+    (tmp_path / "empty" / "broken.json").write_text("{")
+    with pytest.raises(DatasetError, match=r"broken\.json is not valid JSON"):
+        recognise(tmp_path / "empty")
+
+
+def test_several_of_one_kind_are_ambiguous(write_format: Write) -> None:
+    folder = write_format("coco_captions")
+    shutil.copy(folder / "captions_train.json", folder / "more_train.json")
+    with pytest.raises(RecognitionError, match=r"several coco_captions .*captions_train\.json, .*more_train\.json"):
+        recognise(folder)
+
+
+def test_pictures_that_are_not_found_or_found_twice(write_format: Write) -> None:
+    folder = write_format("coco_captions")
+    shutil.copytree(folder / "images", folder / "copy")
+    with pytest.raises(RecognitionError, match=r"in several folders: .*copy, .*images"):
+        recognise(folder)
+    shutil.rmtree(folder / "copy")
+    shutil.rmtree(folder / "images")
+    with pytest.raises(RecognitionError, match=r"looked for 000000000000\.jpg in"):
+        recognise(folder)
+
+
+def test_questions_need_answers_and_shards_need_names(write_format: Write) -> None:
+    questions = write_format("vqa")
+    (questions / "annotations_train.json").write_text(json.dumps({"annotations": []}))
+    with pytest.raises(RecognitionError, match="0 JSON files answer them all"):
+        recognise(questions)
+    shards = write_format("webdataset")
+    (shards / "classes.txt").unlink()
+    with pytest.raises(RecognitionError, match=r"expected their names in classes\.txt"):
+        recognise(shards)
+
+
+def test_columns_are_found_by_name(write_format: Write) -> None:
+    (found,) = recognise(write_format("table"))
+    assert isinstance(found.training, ImageTextPairsConfig)
+    assert (found.training.image, found.training.text) == ("filename", "caption")
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("instances_val2017.json", "val"),
+        ("Training", "train"),
+        ("valid", "val"),
+        ("evaluate", None),
+        ("cat-test-0", "test"),
+    ],
+)
+def test_names_speak_of_splits(name: str, split: str | None) -> None:
+    assert split_of(name) == split

@@ -1,0 +1,93 @@
+"""Every format, from files to twenty steps of a tiny model and its evaluation."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from uniperceiver import cli
+from uniperceiver.config import ImageSizeConfig, TrainConfig, load_train_config
+from uniperceiver.data.recognition.recognise import recognise
+from uniperceiver.data.recognition.training_plan import training_plan
+from uniperceiver.training.train import train
+
+FORMATS = (
+    "coco_instances",
+    "yolo",
+    "voc",
+    "image_folder",
+    "webdataset",
+    "coco_captions",
+    "karpathy",
+    "table",
+    "json_lines",
+    "webdataset_pairs",
+    "visual_genome",
+    "vqa",
+    "hugging_face",
+    "plain_text",
+)
+
+
+def small(plan: TrainConfig, steps: int) -> TrainConfig:
+    """The same training with small pictures and batches."""
+    size = ImageSizeConfig(train=64, test=64, test_longest=64, scale=(0.6, 1.0))
+    return replace(
+        plan,
+        streams={
+            name: replace(row, batch_size=2, task=replace(row.task, image=size, max_tokens=12, answers=5))
+            for name, row in plan.streams.items()
+        },
+        schedule=replace(plan.schedule, steps=steps),
+        proposal_loss=replace(plan.proposal_loss, points=32),
+        precision="float32",
+        workers=0,
+        log_every=5,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+def test_twenty_steps(name: str, write_format: Callable[[str], Path], tiny_model: str, tmp_path: Path) -> None:
+    plan = small(training_plan(recognise(write_format(name)), tiny_model), steps=20)
+    checkpoint = train(plan, tmp_path / "run")
+    assert (checkpoint / "model.safetensors").is_file()
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if "loss" in line]
+    assert len(steps) == 20
+    assert all(math.isfinite(line["loss"]) for line in steps)
+    assert {line["stream"] for line in steps} == set(plan.streams)
+
+
+def test_train_recognises_data_and_writes_the_equivalent_yaml(
+    write_format: Callable[[str], Path], tiny_model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    given = ["--data", str(write_format("image_folder")), "--data", str(write_format("plain_text"))]
+    with pytest.raises(SystemExit) as end:
+        cli.main(["train", *given, "--model", tiny_model, "--out", str(out), "--minutes", "0.01"])
+    assert not end.value.code
+    said = capsys.readouterr().out
+    assert "trains classification" in said
+    assert "trains masked language modeling" in said
+    assert "every 10th record is held out" in said
+    assert set(load_train_config(str(out / "train.yaml")).streams) == {"classification", "masked_language_modeling"}
+    assert (out / "checkpoint" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [([], "either a configuration or --data"), (["realdata", "--data", "."], "either a configuration or --data")],
+)
+def test_one_of_configuration_and_data(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["train", *arguments, "--out", str(tmp_path / "x")])
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err

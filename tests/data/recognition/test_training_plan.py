@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from uniperceiver.config import PlainTextConfig, VideoCsvConfig, load_train_config
+from uniperceiver.data.recognition.found import FoundData, RecognitionError
+from uniperceiver.data.recognition.recognise import recognise
+from uniperceiver.data.recognition.training_plan import describe, training_plan, write_plan
+
+
+def test_the_yaml_is_the_same_training(write_format: Callable[[str], Path], tmp_path: Path) -> None:
+    found = [
+        entry for name in ("coco_instances", "karpathy", "vqa", "plain_text") for entry in recognise(write_format(name))
+    ]
+    plan = training_plan(found, "nano")
+    assert set(plan.streams) == {
+        "detection",
+        "captioning",
+        "retrieval",
+        "visual_question_answering",
+        "masked_language_modeling",
+    }
+    path = tmp_path / "out" / "train.yaml"
+    write_plan(plan, path)
+    assert load_train_config(str(path)) == plan
+    assert "seed" not in path.read_text()  # what is default is left out
+
+
+def test_streams_of_one_task_share_its_weight(write_format: Callable[[str], Path]) -> None:
+    found = [entry for name in ("coco_captions", "karpathy") for entry in recognise(write_format(name))]
+    plan = training_plan(found, "nano")
+    assert set(plan.streams) == {"captioning", "retrieval", "captioning_2", "retrieval_2"}
+    assert plan.streams["captioning"].sampling_weight == pytest.approx(0.085)
+
+
+def test_a_dollar_in_a_path_and_another_training_in_the_way(tmp_path: Path) -> None:
+    part = PlainTextConfig("a$b.txt")
+    plan = training_plan([FoundData("plain_text", part, part, "")], "nano")
+    write_plan(plan, tmp_path / "train.yaml")
+    write_plan(plan, tmp_path / "train.yaml")
+    assert load_train_config(str(tmp_path / "train.yaml")).streams["masked_language_modeling"].dataset == part
+    other = training_plan([FoundData("plain_text", part, part, "")], "resnet50")
+    with pytest.raises(RecognitionError, match="is of another training"):
+        write_plan(other, tmp_path / "train.yaml")
+
+
+def test_what_was_found_is_said(write_format: Callable[[str], Path]) -> None:
+    lines = describe(recognise(write_format("coco_captions")))
+    assert lines[0].endswith("(5 pictures): trains captioning and retrieval")
+    assert "every 10th record is held out" in lines[1]
+    assert lines[1].endswith("(1 records)")
+
+
+def test_videos_are_refused() -> None:
+    videos = VideoCsvConfig("train.csv", "videos")
+    with pytest.raises(RecognitionError, match="nano takes pictures"):
+        training_plan([FoundData("video_csv", videos, videos, "")], "nano")
