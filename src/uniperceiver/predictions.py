@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from uniperceiver.run_lengths import compressed, run_lengths
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -248,6 +250,22 @@ class FilledMask:
 
 
 @dataclass(frozen=True)
+class Embedding:
+    """Where one picture or text lies: the dot product of two such vectors is their cosine."""
+
+    vector: np.ndarray
+    """(D,) float32 of unit length."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The vector as plain data."""
+        return {"embedding": self.vector.tolist()}
+
+    def lines(self) -> list[str]:
+        """The width and the first numbers, for people."""
+        return [f"{len(self.vector)} numbers: {', '.join(f'{x:.3f}' for x in self.vector[:6])}, …"]
+
+
+@dataclass(frozen=True)
 class Embeddings:
     """Unit vectors of one picture and of its captions: their dot product is the cosine of Eq. (6)."""
 
@@ -255,32 +273,6 @@ class Embeddings:
     """(D,) float32."""
     texts: np.ndarray
     """(n, D) float32."""
-
-
-def run_lengths(mask: np.ndarray) -> list[int]:
-    """COCO's uncompressed run-length code of a mask (H, W): lengths of runs down the columns, the first of zeros."""
-    values = np.asarray(mask, dtype=bool).ravel(order="F")
-    changes = np.flatnonzero(np.diff(values)) + 1
-    lengths = np.diff(np.concatenate([[0], changes, [values.size]])).tolist()
-    return [0, *lengths] if values.size and values[0] else lengths
-
-
-def compressed(lengths: Sequence[int]) -> str:
-    """COCO's compressed form of `run_lengths`.
-
-    From the third on, a length is written as its difference to the one two before; a number is written five bits at a
-    time, lowest first, as a character from "0" on, whose sixth bit says that more follow.
-    """
-    characters: list[str] = []
-    for place, length in enumerate(lengths):
-        rest = length - lengths[place - 2] if place > 2 else length
-        has_more = True
-        while has_more:
-            bits = rest & 0x1F
-            rest >>= 5
-            has_more = rest != (-1 if bits & 0x10 else 0)
-            characters.append(chr(48 + (bits | (0x20 if has_more else 0))))
-    return "".join(characters)
 
 
 def _percent(probability: float) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from uniperceiver import cli
 from uniperceiver.config import TrainConfig, load_train_config, shipped
@@ -29,9 +27,7 @@ def trained(train_yaml: Path, data: Path, tmp_path: Path) -> Path:
     return tmp_path / "run" / "checkpoint"
 
 
-@pytest.mark.parametrize(
-    "command", [[], ["info"], ["train"], ["demo"], ["evaluate"], ["curves"], ["classify"], ["detect"], ["caption"]]
-)
+@pytest.mark.parametrize("command", [[], ["info"], ["train"], ["demo"], ["evaluate"], ["curves"]])
 def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*command, "--help") == 0
     assert "Usage" in capsys.readouterr().out
@@ -51,9 +47,7 @@ def test_info_of_a_preset(preset: str, capsys: pytest.CaptureFixture[str]) -> No
     assert sum(parameters["by_module"].values()) == parameters["total"]
 
 
-def test_train_evaluate_and_predict(
-    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_train_and_evaluate(trained: Path, tmp_path: Path) -> None:
     assert run("info", trained) == 0
     assert run("evaluate", trained) == 0
     report = json.loads((tmp_path / "run" / "report.json").read_text())
@@ -62,23 +56,6 @@ def test_train_evaluate_and_predict(
     assert "<h2>objects</h2>" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert run("curves", tmp_path / "run", "--out", tmp_path / "new" / "curves.svg") == 0
     assert "objects: loss" in (tmp_path / "new" / "curves.svg").read_text(encoding="utf-8")
-
-    out = tmp_path / "results"
-    assert run("classify", trained, data / "images", "--out", out, "--labels", "dog, red car, tree") == 0
-    entries = json.loads((out / "predictions.json").read_text())
-    assert len(entries) == 6
-    assert set(entries[0]["names"]) == {"dog", "red car", "tree"}
-    assert sum(entries[0]["probabilities"]) == pytest.approx(1)
-
-    assert run("detect", trained, data / "images" / "0.png", "--out", out, "--threshold", "0") == 0
-    (entry,) = json.loads((out / "predictions.json").read_text())
-    assert Image.open(out / entry["annotated"]).size == (64, 48)
-    assert {item["name"] for item in entry["objects"]} == {"red car", "blue ball"}
-    assert all(sum(item["segmentation"]["counts"]) == 64 * 48 for item in entry["objects"])
-
-    assert run("caption", trained, data / "images" / "0.png", "--out", out) == 0
-    (entry,) = json.loads((out / "predictions.json").read_text())
-    assert isinstance(entry["caption"], str)
 
 
 def test_the_demo_trains_evaluates_and_says_where_the_report_is(
@@ -108,19 +85,6 @@ def test_one_stream_is_evaluated_on_other_data(trained: Path, train_yaml: Path, 
     assert set(json.loads(report.read_text())["streams"]) == {"pairs"}
 
 
-def test_a_broken_picture_does_not_stop_the_others(
-    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "mixed"
-    folder.mkdir()
-    shutil.copy(data / "images" / "0.png", folder / "good.png")
-    (folder / "bad.png").write_bytes(b"not a picture")
-    assert run("classify", trained, folder, "--out", tmp_path / "results") == 1
-    assert "bad.png" in capsys.readouterr().err
-    entries = json.loads((tmp_path / "results" / "predictions.json").read_text())
-    assert ["error" in entry for entry in entries] == [True, False]
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -130,7 +94,6 @@ def test_a_broken_picture_does_not_stop_the_others(
         (["train", "realdata", "--out", "x", "--path", "cifar=/no/such/folder"], "does not exist"),
         (["evaluate", "/no/such/checkpoint"], "no config.yaml"),
         (["curves", "/no/such/run", "--out", "x.svg"], "no training log"),
-        (["detect", "/no/such/checkpoint", "a.jpg", "--out", "x"], "no config.yaml"),
     ],
 )
 def test_mistakes_end_in_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,77 +1,263 @@
-"""The commands that use a model, one for each verb: ``classify``, ``detect``, ``caption``."""
+"""The commands that use a model, one for each verb: ``classify``, ``detect``, ``caption``, ``match``, ``answer``, …"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uniperceiver.cli.options import Device, Model
+from uniperceiver.cli.options import Device
 
 if TYPE_CHECKING:
-    from uniperceiver.predictions import Caption, Classification, Detection
+    from torch import Tensor
 
-Pictures = Annotated[list[Path], typer.Argument(help="Picture files or folders of pictures.")]
-Out = Annotated[Path, typer.Option("--out", help="Folder for the results: predictions.json and annotated pictures.")]
+    from uniperceiver.picture_sources import Failure
+    from uniperceiver.prediction_files import Prediction, Sink
+    from uniperceiver.predictor import Predictor
+
+Pictures = Annotated[
+    list[str], typer.Argument(help='Picture or video files, folders, patterns ("photos/**/*.jpg"), http(s) addresses.')
+]
+ModelName = Annotated[
+    str, typer.Option("--model", help="A checkpoint folder, a packaged checkpoint, or owner/name on the hub.")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder for the results. Default: they are printed on the terminal.")
+]
+Formats = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="Some of json, csv, coco (detect), pictures, with commas between them. Default: json,pictures with --out, "
+        "text without. Without --out: json (an object a line) or csv.",
+    ),
+]
 Labels = Annotated[
     str | None,
     typer.Option("--labels", help='Class names, "cat, red car", or a text file with one a line. Default: as trained.'),
 ]
+Every = Annotated[int, typer.Option("--every", min=1, help="Of a video, look at every n-th frame.")]
+NANO = "nano"
+BATCH = 8
+"""Pictures read and computed together."""
 
 
-def classify(model: Model, pictures: Pictures, out: Out, labels: Labels = None, device: Device = "cpu") -> None:
+def classify(
+    pictures: Pictures,
+    labels: Labels = None,
+    model: ModelName = NANO,
+    out: Out = None,
+    formats: Formats = None,
+    every: Every = 30,
+    device: Device = "cpu",
+) -> None:
     """Name what pictures show."""
-    from uniperceiver.predictor import Predictor
-
-    names = _names(labels)
-    predictor = Predictor.from_checkpoint(model, device)
-    _write(pictures, lambda path: predictor.classify(path, names)[0], out)
+    names = _names("--labels", labels)
+    predictor = _load(model, device)
+    _run(pictures, lambda given: predictor.classify(given, names), out, formats, every)
 
 
 def detect(
-    model: Model,
     pictures: Pictures,
-    out: Out,
     labels: Labels = None,
+    model: ModelName = NANO,
+    out: Out = None,
+    formats: Formats = None,
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Keep objects with at least this score.")] = 0.1,
+    every: Every = 30,
     device: Device = "cpu",
 ) -> None:
     """Find objects: boxes and masks."""
-    from uniperceiver.predictor import Predictor
-
-    names = _names(labels)
-    predictor = Predictor.from_checkpoint(model, device)
-    _write(pictures, lambda path: predictor.detect(path, names)[0], out, threshold)
-
-
-def caption(model: Model, pictures: Pictures, out: Out, device: Device = "cpu") -> None:
-    """Say what pictures show in a sentence."""
-    from uniperceiver.predictor import Predictor
-
-    predictor = Predictor.from_checkpoint(model, device)
-    _write(pictures, lambda path: predictor.caption(path)[0], out)
+    names = _names("--labels", labels)
+    predictor = _load(model, device)
+    categories = predictor.labels("detection") if names is None else names
+    _run(pictures, lambda given: predictor.detect(given, names, threshold), out, formats, every, categories)
 
 
-def _names(labels: str | None) -> list[str] | None:
-    from uniperceiver.picture_files import read_labels
-
-    return None if labels is None else read_labels(labels)
-
-
-def _write(
-    pictures: list[Path],
-    predict: Callable[[Path], Classification | Detection | Caption],
-    out: Path,
-    threshold: float = 0.0,
+def caption(
+    pictures: Pictures,
+    model: ModelName = NANO,
+    out: Out = None,
+    formats: Formats = None,
+    every: Every = 30,
+    device: Device = "cpu",
 ) -> None:
-    from uniperceiver.picture_files import find_pictures, predict_files
+    """Say what pictures show in a sentence."""
+    predictor = _load(model, device)
+    _run(pictures, predictor.caption, out, formats, every)
 
-    found = find_pictures(pictures)
-    failures = predict_files(found, predict, out, threshold)
-    typer.echo(f"{len(found) - len(failures)} of {len(found)} pictures: {out / 'predictions.json'}")
+
+def match(
+    pictures: Pictures,
+    text: Annotated[list[str] | None, typer.Option("--text", help="A text to compare with. Repeatable.")] = None,
+    texts: Annotated[Path | None, typer.Option("--texts", help="A file with one text a line.")] = None,
+    model: ModelName = NANO,
+    out: Out = None,
+    formats: Formats = None,
+    every: Every = 30,
+    device: Device = "cpu",
+) -> None:
+    """Say how well texts fit pictures: cosines, and probabilities among the texts."""
+    compared = list(text or []) + ([] if texts is None else _lines("--texts", texts))
+    if not compared:
+        raise ValueError("match needs texts: give --text, once or more, or --texts with a file")
+    predictor = _load(model, device)
+    _run(pictures, lambda given: predictor.match(given, compared), out, formats, every)
+
+
+def answer(
+    pictures: Pictures,
+    question: Annotated[str, typer.Option("--question", help="The question, asked of every picture.")],
+    answers: Annotated[
+        str | None, typer.Option("--answers", help='"yes, no", or a text file with one a line. Default: as trained.')
+    ] = None,
+    model: ModelName = NANO,
+    out: Out = None,
+    formats: Formats = None,
+    every: Every = 30,
+    device: Device = "cpu",
+) -> None:
+    """Answer a question about pictures."""
+    candidates = _names("--answers", answers)
+    predictor = _load(model, device)
+    _run(pictures, lambda given: predictor.answer(given, question, candidates), out, formats, every)
+
+
+def fill(
+    texts: Annotated[list[str], typer.Argument(help='Texts with [MASK] where a word is missing: "a [MASK] car".')],
+    picture: Annotated[str | None, typer.Option("--picture", help="A picture that the texts are about.")] = None,
+    model: ModelName = NANO,
+    as_json: Annotated[bool, typer.Option("--json", help="Print an object a line instead of text.")] = False,
+    device: Device = "cpu",
+) -> None:
+    """Fill in the missing words of texts."""
+    import json
+
+    filled = _load(model, device).fill_mask(texts, picture)
+    for text, slots in zip(texts, filled, strict=True):
+        if as_json:
+            typer.echo(json.dumps({"text": text, "slots": [slot.to_json() for slot in slots]}, ensure_ascii=False))
+        else:
+            typer.echo("\n".join([text, *("  " + ", ".join(slot.lines()) for slot in slots)]))
+
+
+def embed(
+    pictures: Annotated[list[str] | None, typer.Argument(help="Pictures, as for the other verbs.")] = None,
+    text: Annotated[list[str] | None, typer.Option("--text", help="Embed this text. Repeatable.")] = None,
+    model: ModelName = NANO,
+    out: Out = None,
+    formats: Formats = None,
+    every: Every = 30,
+    device: Device = "cpu",
+) -> None:
+    """Turn pictures, or texts, into vectors of unit length; products of two are cosines."""
+    import json
+
+    from uniperceiver.predictions import Embedding
+
+    if bool(pictures) == bool(text):
+        raise ValueError("embed takes either pictures or --text")
+    predictor = _load(model, device)
+    if pictures:
+        _run(pictures, lambda given: [Embedding(v) for v in predictor.embed_image(given)], out, formats, every)
+        return
+    if out is not None or formats is not None:
+        raise ValueError("embed --text prints an object a line: it takes neither --out nor --format")
+    for one, vector in zip(text or [], predictor.embed_text(text or []), strict=True):
+        typer.echo(json.dumps({"text": one} | Embedding(vector).to_json(), ensure_ascii=False))
+
+
+def _load(model: str, device: str) -> Predictor:
+    from uniperceiver.predictor import Predictor
+
+    return Predictor.from_pretrained(model, device)
+
+
+def _names(option: str, given: str | None) -> list[str] | None:
+    """Names of ``"cat, red car"`` or of a text file with one a line."""
+    if given is None:
+        return None
+    if len(given) < 1024 and Path(given).is_file():
+        return _lines(option, Path(given))
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if not names:
+        raise ValueError(f"{option} {given!r} holds no name: write names with commas between them, or a file of lines")
+    return names
+
+
+def _lines(option: str, path: Path) -> list[str]:
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise ValueError(f"{option} {path} is not a text file in UTF-8") from None
+    if not lines:
+        raise ValueError(f"{option} {path} holds nothing: write one a line")
+    return lines
+
+
+def _run(
+    pictures: list[str],
+    ask: Callable[[list[Tensor]], Sequence[Prediction]],
+    out: Path | None,
+    formats: str | None,
+    every: int,
+    categories: Sequence[str] = (),
+) -> None:
+    """Predict for everything given, show how far it is, report at the end what gave no picture, exit with 1 if any."""
+    from uniperceiver.picture_sources import find_sources
+    from uniperceiver.prediction_files import PredictionFolder, Terminal, read_formats
+
+    chosen = read_formats(formats or ("json,pictures" if out is not None else "json"))
+    if "coco" in chosen and not categories:
+        raise ValueError("--format coco is for detect: the other verbs find no boxes")
+    sources = find_sources(pictures)
+    if out is None:
+        form = "text" if formats is None else chosen[0]
+        if len(chosen) > 1 or form == "coco" or form == "pictures":
+            raise ValueError(f"--format {formats} writes files: say where with --out, or take json or csv")
+        failures, done = _predict(sources, ask, Terminal(form, typer.echo), every)
+    else:
+        with PredictionFolder(out, chosen, categories) as folder:
+            failures, done = _predict(sources, ask, folder, every)
+        typer.echo(f"{done} of {done + len(failures)} pictures: {out}")
     for failure in failures:
-        typer.echo(f"not read: {failure.path}: {failure.reason}", err=True)
+        typer.echo(f"not read: {failure.name}: {failure.reason}", err=True)
     if failures:
         raise typer.Exit(1)
+
+
+def _predict(
+    sources: Sequence[str], ask: Callable[[list[Tensor]], Sequence[Prediction]], sink: Sink, every: int
+) -> tuple[list[Failure], int]:
+    """Everything through the model and into the sink, in batches; what failed, and the number that did not."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from uniperceiver.picture_sources import Failure, NamedPicture, read_pictures
+
+    batch: list[NamedPicture] = []
+    failures: list[Failure] = []
+    done = 0
+    console = Console(stderr=True)
+    is_quiet = len(sources) < 2 or not console.is_terminal
+
+    def flush() -> int:
+        for picture, prediction in zip(batch, ask([p.pixels for p in batch]) if batch else [], strict=True):
+            sink.write(picture, prediction)
+        number = len(batch)
+        batch.clear()
+        return number
+
+    for source in track(sources, "looking", console=console, disable=is_quiet, transient=True):
+        for found in read_pictures(source, every):
+            if isinstance(found, Failure):
+                done += flush()  # results keep the order of what was given
+                failures.append(found)
+                sink.fail(found)
+            else:
+                batch.append(found)
+            if len(batch) == BATCH:
+                done += flush()
+    return failures, done + flush()

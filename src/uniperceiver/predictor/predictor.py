@@ -134,6 +134,10 @@ class Predictor:
             for picture in listed(pictures)
         ]
 
+    def labels(self, kind: TaskKind) -> tuple[str, ...]:
+        """The candidates that a kind of task compares with when none are given; ValueError if it was not trained."""
+        return self._tasks.find(kind, None).task.candidates.texts
+
     def classify(self, pictures: Pictures, labels: Sequence[str] | None = None) -> list[Classification]:
         """Name what each picture shows, among ``labels`` (any texts, any number) or the names it was trained with."""
         return self._predict("classification", pictures, labels, lambda look: LabelledImage(look.view.pixels, "", 0))

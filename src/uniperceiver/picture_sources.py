@@ -1,0 +1,157 @@
+"""Pictures by name: files, folders, patterns, frames of videos, addresses on the web."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from glob import glob, has_magic
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uniperceiver.data.images import PICTURE_SUFFIXES, ImageError, decode_image, read_image
+
+VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"})
+"""Endings, in lower case, of the files that are read as videos."""
+URL_BYTES = 64 * 2**20
+"""Largest file fetched from the web."""
+URL_SECONDS = 30.0
+"""Longest that fetching one file may take."""
+
+
+@dataclass(frozen=True)
+class NamedPicture:
+    """A picture and what to call it."""
+
+    name: str
+    """The path or address as found; frame 60 of a video is ``clip.mp4#60``."""
+    pixels: Tensor
+    """(3, H, W) uint8 RGB, upright."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file or address that gave no picture."""
+
+    name: str
+    reason: str
+
+
+def find_sources(given: Sequence[str]) -> list[str]:
+    """Files and addresses as they are; folders as the pictures and videos in them, not below; patterns as what fits.
+
+    ``**`` in a pattern stands for any folders. What a folder or pattern gives is sorted by name. A file that does not
+    exist is found out when it is read, so that it does not stop the others.
+
+    Raises:
+        FileNotFoundError: a folder or pattern gives nothing.
+    """
+    found: list[str] = []
+    for name in given:
+        path = Path(name)
+        if path.is_dir():
+            found += _inside(path)
+        elif has_magic(name) and not path.is_file() and not is_url(name):
+            found += _fitting(name)
+        else:
+            found.append(name)
+    return found
+
+
+def is_url(name: str) -> bool:
+    """Whether a name is an address on the web."""
+    return name.startswith(("http://", "https://"))
+
+
+def read_pictures(name: str, every: int = 30) -> Iterator[NamedPicture | Failure]:
+    """The picture of a file or address, or every ``every``-th frame of a video, the first included.
+
+    What cannot be read is a `Failure`; a video that breaks off gives one after its frames.
+    """
+    try:
+        if is_url(name):
+            yield NamedPicture(name, decode_image(fetch(name), name))
+        elif Path(name).suffix.lower() in VIDEO_SUFFIXES:
+            yield from _frames(name, every)
+        else:
+            yield NamedPicture(name, read_image(name))
+    except (ImageError, OSError) as error:
+        yield Failure(name, str(error))
+
+
+def fetch(url: str, most_bytes: int = URL_BYTES, seconds: float = URL_SECONDS) -> bytes:
+    """What an http or https address gives; redirections to other kinds of addresses are not followed.
+
+    Raises:
+        ImageError: another kind of address, an answer that is not 200, too large or too slow.
+    """
+    if not is_url(url):
+        raise ImageError(f"cannot fetch {url}: only http and https addresses are fetched")
+    deadline = time.monotonic() + seconds
+    chunks: list[bytes] = []
+    request = urllib.request.Request(url, headers={"User-Agent": "uniperceiver"})
+    try:
+        with _opener().open(request, timeout=seconds) as answer:
+            while chunk := answer.read(2**16):
+                chunks.append(chunk)
+                if sum(map(len, chunks)) > most_bytes:
+                    raise ImageError(f"{url} is larger than the {most_bytes} bytes that are fetched: download it first")
+                if time.monotonic() > deadline:
+                    raise ImageError(f"{url} took longer than {seconds:g} seconds: download it first")
+    except (URLError, HTTPException, TimeoutError, ConnectionError, UnicodeError) as error:
+        raise ImageError(f"cannot fetch {url}: {error}") from error
+    return b"".join(chunks)
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Speaks http and https; unlike `urllib.request.urlopen` neither ftp, file nor data."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPErrorProcessor,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.UnknownHandler,
+    ):
+        opener.add_handler(handler())
+    return opener
+
+
+def _inside(folder: Path) -> list[str]:
+    known = PICTURE_SUFFIXES | VIDEO_SUFFIXES
+    inside = sorted(str(file) for file in folder.iterdir() if file.suffix.lower() in known)
+    if not inside:
+        raise FileNotFoundError(f"no picture in {folder}: looked for {', '.join(sorted(known))}")
+    return inside
+
+
+def _fitting(pattern: str) -> list[str]:
+    fitting = sorted(name for name in glob(pattern, recursive=True) if Path(name).is_file())
+    if not fitting:
+        raise FileNotFoundError(f"no picture {pattern}: no file fits this pattern")
+    return fitting
+
+
+def _frames(name: str, every: int) -> Iterator[NamedPicture]:
+    try:
+        import av
+    except ImportError as error:
+        raise ImportError("videos need PyAV: pip install 'uniperceiver[video]'") from error
+    try:
+        with av.open(name) as container:
+            if not container.streams.video:
+                raise ImageError(f"{name} has no video stream")
+            for number, frame in enumerate(container.decode(video=0)):
+                if number % every == 0:
+                    image = frame.to_image().rotate(frame.rotation, expand=True)  # phones film lying
+                    yield NamedPicture(f"{name}#{number}", torch.from_numpy(np.array(image)).permute(2, 0, 1))
+    except av.error.FFmpegError as error:
+        raise ImageError(f"the video {name} is broken or of an unknown format: {error}") from error

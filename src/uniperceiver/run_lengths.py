@@ -1,0 +1,33 @@
+"""Masks as COCO's run lengths, written without pycocotools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def run_lengths(mask: np.ndarray) -> list[int]:
+    """COCO's uncompressed run-length code of a mask (H, W): lengths of runs down the columns, the first of zeros."""
+    values = np.asarray(mask, dtype=bool).ravel(order="F")
+    changes = np.flatnonzero(np.diff(values)) + 1
+    lengths = np.diff(np.concatenate([[0], changes, [values.size]])).tolist()
+    return [0, *lengths] if values.size and values[0] else lengths
+
+
+def compressed(lengths: Sequence[int]) -> str:
+    """COCO's compressed form of `run_lengths`.
+
+    From the third on, a length is written as its difference to the one two before; a number is written five bits at a
+    time, lowest first, as a character from "0" on, whose sixth bit says that more follow.
+    """
+    characters: list[str] = []
+    for place, length in enumerate(lengths):
+        rest = length - lengths[place - 2] if place > 2 else length
+        has_more = True
+        while has_more:
+            bits = rest & 0x1F
+            rest >>= 5
+            has_more = rest != (-1 if bits & 0x10 else 0)
+            characters.append(chr(48 + (bits | (0x20 if has_more else 0))))
+    return "".join(characters)

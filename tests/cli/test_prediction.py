@@ -1,0 +1,167 @@
+"""Every verb, run as a user runs it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+
+from uniperceiver import cli
+
+VERBS = ["classify", "detect", "caption", "match", "answer", "fill", "embed"]
+
+
+def run(*arguments: str | Path) -> int:
+    """Exit code of the command line."""
+    with pytest.raises(SystemExit) as end:
+        cli.main([str(argument) for argument in arguments])
+    return int(end.value.code or 0)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(verb, "--help") == 0
+    assert "--model" in capsys.readouterr().out
+
+
+def test_classify_writes_probabilities_and_pictures(untrained: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    given = ["--model", untrained, "--out", out, "--labels", "dog, red car, tree", "--format", "json,csv,pictures"]
+    assert run("classify", data / "images", *given) == 0
+    entries = json.loads((out / "predictions.json").read_text())
+    assert len(entries) == 6
+    assert set(entries[0]["names"]) == {"dog", "red car", "tree"}
+    assert sum(entries[0]["probabilities"]) == pytest.approx(1)
+    assert Image.open(out / entries[0]["annotated"]).height > 48
+    rows = list(csv.DictReader((out / "predictions.csv").open()))
+    assert len(rows) == 18
+    assert float(rows[0]["probability"]) == pytest.approx(entries[0]["probabilities"][0])
+    assert not list(out.glob(".*"))
+
+
+def test_detect_writes_boxes_masks_and_coco(untrained: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    options = ["--threshold", "0", "--format", "json,coco,pictures"]
+    assert run("detect", data / "images" / "0.png", "--model", untrained, "--out", out, *options) == 0
+    (entry,) = json.loads((out / "predictions.json").read_text())
+    assert Image.open(out / entry["annotated"]).size == (64, 48)
+    assert {item["name"] for item in entry["objects"]} == {"red car", "blue ball"}
+    assert all(sum(item["segmentation"]["counts"]) == 64 * 48 for item in entry["objects"])
+    coco = COCO(str(out / "predictions.coco.json"))
+    assert [category["name"] for category in coco.loadCats(coco.getCatIds())] == ["red car", "blue ball"]
+    assert len(coco.getAnnIds()) == len(entry["objects"])
+    assert coco.annToMask(coco.loadAnns(1)[0]).shape == (48, 64)
+
+
+def test_without_out_everything_is_printed(untrained: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures = [data / "images" / "0.png", data / "images" / "1.png"]
+    commands = {
+        "classify": ["--labels", "cat, dog"],
+        "detect": ["--threshold", "0"],
+        "caption": [],
+        "match": ["--text", "a red car, parked", "--text", "a dog"],
+        "answer": ["--question", "is there a cat ?", "--answers", "yes, no"],
+        "embed": [],
+    }
+    for verb, options in commands.items():
+        assert run(verb, *pictures, "--model", untrained, *options) == 0
+        printed = capsys.readouterr().out
+        assert "0.png\n  " in printed
+        assert "1.png\n  " in printed
+        assert run(verb, *pictures, "--model", untrained, *options, "--format", "json") == 0
+        assert [Path(json.loads(line)["file"]).name for line in capsys.readouterr().out.splitlines()] == [
+            "0.png",
+            "1.png",
+        ]
+        assert run(verb, *pictures, "--model", untrained, *options, "--format", "csv") == 0
+        rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+        assert {Path(row["file"]).name for row in rows} == {"0.png", "1.png"}
+
+
+def test_fill_and_embed_read_texts(untrained: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("fill", "a [MASK] car", "two dogs [MASK] .", "--model", untrained) == 0
+    assert capsys.readouterr().out.startswith("a [MASK] car\n  ")
+    picture = data / "images" / "0.png"
+    assert run("fill", "a [MASK] car", "--picture", picture, "--model", untrained, "--json") == 0
+    (slot,) = json.loads(capsys.readouterr().out)["slots"]
+    assert len(slot["words"]) == len(slot["probabilities"]) == 10
+    assert run("embed", "--text", "a red car", "--text", "a dog", "--model", untrained) == 0
+    vectors = [json.loads(line)["embedding"] for line in capsys.readouterr().out.splitlines()]
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+
+
+def test_bad_files_do_not_stop_the_others(
+    untrained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    shutil.copy(data / "images" / "0.png", folder / "good.png")
+    (folder / "bad.png").write_bytes(b"not a picture")
+    out = tmp_path / "results"
+    assert run("classify", folder, folder / "missing.png", "--model", untrained, "--out", out) == 1
+    said = capsys.readouterr()
+    assert "1 of 3 pictures" in said.out
+    assert "bad.png" in said.err
+    assert "missing.png" in said.err
+    entries = json.loads((out / "predictions.json").read_text())
+    assert ["error" in entry for entry in entries] == [True, False, True]
+
+
+def test_labels_from_a_file_and_pictures_from_a_pattern(
+    untrained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "labels.txt").write_text("a car, red\n\nsky\n")
+    given = [f"{data}/**/[01].png", "--model", untrained, "--labels", tmp_path / "labels.txt", "--format", "json"]
+    assert run("classify", *given) == 0
+    entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(entries) == 4  # once under images, once under folders
+    assert set(entries[0]["names"]) == {"a car, red", "sky"}
+
+
+def test_the_folder_of_a_training_is_its_checkpoint(untrained: Path, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    shutil.move(untrained, tmp_path / "run" / "checkpoint")
+    assert run("classify", data / "images" / "0.png", "--model", tmp_path / "run") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["detect", "a.jpg", "--model", "/no/such/checkpoint"], "no model /no/such/checkpoint"),
+        (["detect", "a.jpg", "--model", "nanoo"], "no model nanoo"),
+        (["classify", "a.jpg", "--labels", " , "], "holds no name"),
+        (["match", "a.jpg"], "--text"),
+        (["match", "a.jpg", "--texts", "/no/such/file"], "No such file"),
+        (["embed"], "either pictures or --text"),
+        (["embed", "a.jpg", "--text", "a"], "either pictures or --text"),
+        (["embed", "--text", "a", "--out", "x"], "neither --out nor --format"),
+    ],
+)
+def test_mistakes_end_in_one_line(
+    untrained: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = [] if "--model" in arguments else ["--model", untrained]
+    assert run(*arguments, *model) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--format", "xml"], "expected some of json, csv, coco, pictures"),
+        (["--format", "pictures"], "say where with --out"),
+        (["--format", "coco"], "coco is for detect"),
+    ],
+)
+def test_wrong_formats(untrained: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("classify", "a.jpg", "--model", untrained, *options) == 2
+    assert message in capsys.readouterr().err
