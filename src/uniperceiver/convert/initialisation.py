@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
+from safetensors.torch import save_file
 from torch import Tensor
 
-from uniperceiver.config import ImageEncoderConfig
+from uniperceiver.config import ImageEncoderConfig, load_config
 from uniperceiver.convert.bert import load_text_encoder_weights
 from uniperceiver.convert.mask_dino import convert_mask_dino
 from uniperceiver.convert.resnet50_pretraining import clip_weights, moco_weights
@@ -136,6 +139,29 @@ _KINDS: tuple[tuple[Callable[[str], bool], _Load], ...] = (
     (lambda key: key.startswith(_BERT), _bert),
 )
 """How a kind is told from the names in a file; one name is enough. A timm network is what is left."""
+
+
+def convert_weights(source: str, preset: str, out: Path) -> tuple[LoadReport, dict[str, tuple[int, int]]]:
+    """Write what `initialise` takes from a source under this project's names into ``out``, and a report beside it.
+
+    Args:
+        source: see `initialise`.
+        preset: name or YAML of the model that the weights are for.
+        out: a folder, which ``--init-from`` takes; it gets ``model.safetensors`` and ``report.json``.
+
+    Returns:
+        The report, and the `coverage` of the model.
+
+    Raises:
+        As `initialise`.
+    """
+    model = UniPerceiver(load_config(preset))
+    report = initialise(model, source)
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(converted(model, report), out / "model.safetensors")
+    content = {"source": source, "model": preset, **asdict(report)}
+    (out / "report.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return report, coverage(model, report)
 
 
 def coverage(model: UniPerceiver, report: LoadReport) -> dict[str, tuple[int, int]]:

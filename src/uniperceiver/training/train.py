@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from uniperceiver.checkpoint import Checkpoint, TrainingState, save_checkpoint
+from uniperceiver.checkpoint import BestSoFar, Checkpoint, TrainingState, save_checkpoint
 from uniperceiver.config import TrainConfig
 from uniperceiver.data.loading import endless
 from uniperceiver.distributed import joined_processes, mean_over_ranks, own_device, rank, world_size
@@ -64,11 +64,12 @@ class Training:
             checkpoint_activations(self.model)
         self.loss = parallel(MultiTaskLoss(self.model, self.tasks), config.parallel)
         self.optimizer = build_optimizer(config.optimizer, self.model)
-        self.step, self.seconds, self.best = 0, 0.0, None
+        self.step, self.seconds = 0, 0.0
+        self.best: BestSoFar | None = None
         self._saved_at: int | None = None
         state = start.state
-        average = config.weight_average
-        self.average = None if average is None else WeightAverage(self.model, average.decay, state and state.average)
+        average, kept = config.weight_average, None if state is None else state.average
+        self.average = None if average is None else WeightAverage(self.model, average.decay, kept)
         if state is not None:
             self._go_on_from(state)
         self.batches = endless(batches, self.step, config.workers)
