@@ -19,7 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": LEAVES | {"tasks", "data", "model", "evaluation", "checkpoint", "render", "run_lengths"},
     "reproduction": LEAVES | {"training", "evaluation", "reproduction"},
     "checkpoint": LEAVES | {"model", "data.tokenizer"},
-    "convert": LEAVES | {"model", "convert"},
+    "convert": LEAVES | {"model", "convert", "checkpoint", "data.tokenizer", "data.clip_tokenizer"},
     "predictor": LEAVES | {"tasks", "checkpoint", "data", "model", "predictor"},
     "model_info": LEAVES | {"model"},
 }

@@ -64,6 +64,42 @@ class ImageBatch:
 
 
 @dataclass(frozen=True)
+class VideoBatch:
+    """Normalised clips, all of one size and length."""
+
+    pixels: Tensor
+    """(B, T, 3, H, W) float."""
+
+    @classmethod
+    def from_videos(cls, videos: Sequence[Tensor], mean: Sequence[float], std: Sequence[float]) -> Self:
+        """Stack uint8 clips (T, 3, H, W) of the same shape.
+
+        Raises:
+            ValueError: no clip, clips of different shapes, or one that is not uint8 frames of three channels.
+        """
+        if not videos:
+            raise ValueError("a video batch needs at least one clip, got none")
+        for video in videos:
+            if video.ndim != 4 or video.shape[1] != 3 or video.dtype != torch.uint8:
+                raise ValueError(f"expected uint8 clips of shape (T, 3, H, W), got {video.dtype} {tuple(video.shape)}")
+        shapes = sorted({tuple(video.shape) for video in videos})
+        if len(shapes) > 1:
+            raise ValueError(f"clips of one batch need one shape (T, 3, H, W), got {shapes}")
+        shift = torch.tensor(mean, device=videos[0].device)[:, None, None] * 255
+        scale = torch.tensor(std, device=videos[0].device)[:, None, None] * 255
+        return cls((torch.stack(list(videos)).float() - shift) / scale)
+
+    @property
+    def size(self) -> int:
+        """Number of clips."""
+        return self.pixels.shape[0]
+
+    def to(self, device: torch.device | str) -> Self:
+        """The batch on another device."""
+        return replace(self, pixels=self.pixels.to(device))
+
+
+@dataclass(frozen=True)
 class TextBatch:
     """Token ids of texts. A *slot* is a token that stands where a word is to be predicted."""
 

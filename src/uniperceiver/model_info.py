@@ -14,8 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from uniperceiver.batches import ImageBatch, padded_length
-from uniperceiver.config import ModelConfig
+from uniperceiver.config import ModelConfig, PatchEncoderConfig, WordEmbeddingConfig
 from uniperceiver.model.backbone import STRIDES
+from uniperceiver.model.patch_tokens import PatchTokens
 from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
 
@@ -32,6 +33,9 @@ class ParameterAccount:
     """Those that get gradients."""
     by_module: dict[str, int]
     """Per part of the model; they add up to ``total``."""
+    official_v1: int | None
+    """v1: as its official repository counts, deployed for pictures and texts, which are two streams with experts, without
+    the output projection (spec/uni_perceiver_v1_moe.md, 9.3). None: v2."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,10 @@ class Level:
 
 @dataclass(frozen=True)
 class Widths:
-    """Widths of the parts; the proposal network's are None where there is none."""
+    """Widths of the parts; those of what a model does not have are None."""
 
     decoder: int
-    text_encoder: int
+    text_encoder: int | None
     proposals: int | None
     masks: int | None
 
@@ -86,6 +90,8 @@ class ModelInfo:
         table.add_section()
         table.add_row("parameters in all", _millions(self.parameters.total))
         table.add_row("… deployed, experts folded", _millions(self.parameters.deployed))
+        if self.parameters.official_v1 is not None:
+            table.add_row("… as v1's official repository counts", _millions(self.parameters.official_v1))
         table.add_row("… trained", _millions(self.parameters.trainable))
         table.add_section()
         for part, width in asdict(self.widths).items():
@@ -105,6 +111,8 @@ def describe(config: ModelConfig, image_size: tuple[int, int]) -> ModelInfo:
     The model is built and run without numbers, so that the largest takes seconds and no memory.
     """
     height, width = (padded_length(side) for side in image_size)
+    if isinstance(config.image, PatchEncoderConfig):
+        height = width = config.image.image_size
     with FakeTensorMode(), _AllZero():
         model = UniPerceiver(config).eval()
         counter = FlopCounterMode(display=False)
@@ -115,17 +123,18 @@ def describe(config: ModelConfig, image_size: tuple[int, int]) -> ModelInfo:
             deployed=model.deployed_parameters(),
             trainable=_size(p for p in model.parameters() if p.requires_grad),
             by_module=_by_module(model),
+            official_v1=_official_v1(model),
         )
-    proposals = config.image.proposals
+    proposals = None if isinstance(config.image, PatchEncoderConfig) else config.image.proposals
     return ModelInfo(
         parameters=parameters,
         widths=Widths(
             decoder=config.decoder.width,
-            text_encoder=config.text.width,
+            text_encoder=None if isinstance(config.text, WordEmbeddingConfig) else config.text.width,
             proposals=None if proposals is None else proposals.width,
             masks=None if proposals is None else proposals.mask_width,
         ),
-        levels=tuple(Level(s, c) for s, c in zip(STRIDES, model.f_image.backbone.channels, strict=True)),
+        levels=_levels(model),
         cost=Cost((height, width), tokens, counter.get_total_flops()),
     )
 
@@ -138,12 +147,25 @@ def _encode_and_decode(model: UniPerceiver, height: int, width: int) -> int:
     return segment.tokens.shape[1]
 
 
+def _levels(model: UniPerceiver) -> tuple[Level, ...]:
+    """The backbone's maps; none where pictures are cut into patches."""
+    if isinstance(model.f_image, PatchTokens):
+        return ()
+    return tuple(Level(s, c) for s, c in zip(STRIDES, model.f_image.backbone.channels, strict=True))
+
+
+def _official_v1(model: UniPerceiver) -> int | None:
+    if not isinstance(model.f_image, PatchTokens):
+        return None
+    return model.deployed_parameters(streams=2) - _size(model.g.proj.parameters())
+
+
 def _by_module(model: UniPerceiver) -> dict[str, int]:
     """Parameters of the parts of f_image, of f_text, of g, and of τ."""
     parts: dict[str, nn.Module] = {f"f_image.{name}": part for name, part in model.f_image.named_children()}
     parts |= {"f_text": model.f_text, "g": model.g}
     counts = {name: _size(part.parameters()) for name, part in parts.items()}
-    return counts | {"temperature": _size(model.parameters(recurse=False))}
+    return counts | {"temperature": _size(model.parameters()) - sum(counts.values())}
 
 
 def _size(parameters: Iterable[nn.Parameter]) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
+from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
@@ -29,6 +30,7 @@ def official_scores(captions: list[str], references: list[list[str]]) -> dict[st
         "rouge_l": float(Rouge().compute_score(truth, found)[0]),
         "cider_d": float(cider),
         "cider_d_per_image": [float(value) for value in per_image],
+        "meteor": float(Meteor().compute_score(truth, found)[0]),
     }
 
 

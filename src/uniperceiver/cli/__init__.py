@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from uniperceiver.cli import data, evaluation, prediction, reproduction, training
+from uniperceiver.cli import conversion, data, evaluation, index, prediction, reproduction, scoring, training
 
 app = typer.Typer(
     name="uniperceiver",
@@ -26,9 +26,16 @@ for command in (
     prediction.classify,
     prediction.detect,
     prediction.caption,
+    prediction.match,
+    prediction.answer,
+    prediction.fill,
+    prediction.embed,
 ):
     app.command()(command)
 app.add_typer(data.app, name="data")
+app.add_typer(index.app, name="index")
+app.add_typer(scoring.app, name="score")
+app.add_typer(conversion.app, name="convert")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -34,7 +34,9 @@ def uniperceiver_v1(
         Literal["sine", "interpolate"],
         typer.Option(help="Places of another picture size: computed, as in the official settings, or interpolated."),
     ] = "sine",
-    heads: Annotated[int | None, typer.Option(min=1, help="Attention heads. Default: one for each 64 of width.")] = None,
+    heads: Annotated[
+        int | None, typer.Option(min=1, help="Attention heads. Default: one for each 64 of width.")
+    ] = None,
     vocabulary: Annotated[
         Path | None, typer.Option(help="CLIP's bpe_simple_vocab_16e6.txt.gz. Default: of the package open_clip_torch.")
     ] = None,

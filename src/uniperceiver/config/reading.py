@@ -60,10 +60,13 @@ def from_data(kind: type[T], data: Any, source: str) -> T:
     try:
         return TypeAdapter(kind).validate_python(data)
     except ValidationError as error:
-        lines = [
-            f"  {'.'.join(map(str, e['loc'])) or '(top)'}: {e['msg']}, got {e['input']!r:.80}" for e in error.errors()
-        ]
+        lines = [f"  {_place(e['loc'])}: {e['msg']}, got {e['input']!r:.80}" for e in error.errors()]
         raise ConfigError(f"{source} is not a valid {kind.__name__}:\n" + "\n".join(lines)) from None
+
+
+def _place(keys: tuple[int | str, ...]) -> str:
+    """Keys joined by dots, without the ``kind=…`` that says which of several classes was chosen."""
+    return ".".join(key for key in map(str, keys) if not key.startswith("kind=")) or "(top)"
 
 
 def to_data(config: Any) -> Any:

@@ -11,19 +11,22 @@ from typing import Self
 from tokenizers import Encoding
 from tokenizers import Tokenizer as RawTokenizer
 
+from uniperceiver.data.clip_tokenizer import CLIP_PADDING_ID, END, SPE, tidied
 from uniperceiver.pretrained import tokenizer_file
 
 SPELLINGS = {
     "padding": ("[PAD]", "<pad>"),
-    "slot": ("[MASK]", "<mask>"),
+    "slot": ("[MASK]", "<mask>", SPE),
     "start": ("[CLS]", "<s>"),
-    "end": ("[SEP]", "</s>"),
+    "end": ("[SEP]", "</s>", END),
 }
-"""How BERT and RoBERTa write the special token of each role."""
+"""How BERT, RoBERTa and Uni-Perceiver v1 write the special token of each role."""
 
 
 class Tokenizer:
-    """A tokenizer of the BERT or RoBERTa kind.
+    """A tokenizer of the BERT or RoBERTa kind, or Uni-Perceiver v1's (`clip_tokenizer`).
+
+    v1's has no start token, pads with an ordinary word, and its texts are tidied before they are cut into words.
 
     Special tokens written inside a text are recognised: ``"a [MASK] car"`` (``"a <mask> car"`` for RoBERTa) has a slot.
     Truncation and padding asked for by the file are switched off: `encode` cuts where its caller says, and batches are
@@ -34,7 +37,8 @@ class Tokenizer:
     padding_id: int
     slot_id: int
     """The mask token: what stands where a word is to be predicted."""
-    start_id: int
+    start_id: int | None
+    """None: texts have no start token (v1)."""
     end_id: int
     vocabulary_size: int
     """One more than the largest id."""
@@ -46,13 +50,18 @@ class Tokenizer:
         raw.no_padding()
         self._raw = raw
         self._has_warned = False
-        self.padding_id = self._role_id("padding")
+        self._is_clip = raw.token_to_id(SPE) is not None
+        self.padding_id = CLIP_PADDING_ID if self._is_clip else self._role_id("padding")
         self.slot_id = self._role_id("slot")
-        self.start_id = self._role_id("start")
+        self.slot = str(raw.id_to_token(self.slot_id))
+        self.start_id = None if self._is_clip else self._role_id("start")
         self.end_id = self._role_id("end")
         self.vocabulary_size = max(raw.get_vocab(with_added_tokens=True).values()) + 1
         declared = {index for index, token in raw.get_added_tokens_decoder().items() if token.special}
-        self.special_ids = frozenset(declared | {self.padding_id, self.slot_id, self.start_id, self.end_id})
+        roles = {self.slot_id, self.end_id}
+        if self.start_id is not None:  # otherwise padding is an ordinary word
+            roles |= {self.start_id, self.padding_id}
+        self.special_ids = frozenset(declared | roles)
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
@@ -77,20 +86,29 @@ class Tokenizer:
         """Write the ``tokenizer.json``."""
         self._raw.save(str(path))
 
+    def to_json(self) -> str:
+        """What `save` writes."""
+        return str(self._raw.to_str())
+
     def encode(self, text: str, max_tokens: int | None = None, special: bool = True) -> list[int]:
-        """The ids of a text; ``special`` puts the start token before and the end token behind it.
+        """The ids of a text; ``special`` puts the start token, if there is one, before and the end token behind it.
 
         With ``max_tokens``, words at the end are cut so that the ids, special tokens included, are at most that many;
         the first cut of this tokenizer gives a warning.
         """
-        return self._framed(self._raw.encode(text, add_special_tokens=False).ids, max_tokens, special)
+        return self._cut(self._encoded(text).ids, max_tokens, special)
 
     def encode_batch(
         self, texts: Sequence[str], max_tokens: int | None = None, special: bool = True
     ) -> list[list[int]]:
         """`encode` of many texts."""
-        encodings = self._raw.encode_batch(list(texts), add_special_tokens=False)
-        return [self._framed(encoding.ids, max_tokens, special) for encoding in encodings]
+        tidy = [self._tidied(text) for text in texts]
+        encodings = self._raw.encode_batch(tidy, add_special_tokens=False)
+        return [self._cut(encoding.ids, max_tokens, special) for encoding in encodings]
+
+    def framed(self, ids: Sequence[int]) -> list[int]:
+        """Ids between the start token, if there is one, and the end token."""
+        return [*([] if self.start_id is None else [self.start_id]), *ids, self.end_id]
 
     def word_groups(self, text: str, max_tokens: int | None = None, special: bool = True) -> list[list[int]]:
         """Which tokens make up each word: places in what `encode` gives for the same arguments.
@@ -98,11 +116,11 @@ class Tokenizer:
         A word is what the tokenizer cuts into pieces, so a punctuation mark is a word of its own. Special tokens, the
         unknown one among them, belong to no word. A word that truncation cuts in two keeps its first pieces.
         """
-        encoding = self._raw.encode(text, add_special_tokens=False)
-        length = len(self._framed(encoding.ids, max_tokens, special))
-        shift = int(special)
-        groups = self._words(encoding)
-        kept = [[place + shift for place in group if place < length - 2 * shift] for group in groups]
+        encoding = self._encoded(text)
+        frame = len(self.framed([])) if special else 0
+        length = len(self._cut(encoding.ids, max_tokens, special)) - frame
+        shift = max(frame - 1, 0)
+        kept = [[place + shift for place in group if place < length] for group in self._words(encoding)]
         return [group for group in kept if group]
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -114,9 +132,15 @@ class Tokenizer:
         places = (place for place, index in enumerate(encoding.ids) if index not in self.special_ids)
         return [list(group) for _, group in groupby(places, key=lambda place: encoding.word_ids[place])]
 
-    def _framed(self, ids: list[int], max_tokens: int | None, special: bool) -> list[int]:
+    def _encoded(self, text: str) -> Encoding:
+        return self._raw.encode(self._tidied(text), add_special_tokens=False)
+
+    def _tidied(self, text: str) -> str:
+        return tidied(text) if self._is_clip else text
+
+    def _cut(self, ids: list[int], max_tokens: int | None, special: bool) -> list[int]:
         """Ids cut to ``max_tokens`` and put between start and end."""
-        frame = 2 if special else 0
+        frame = len(self.framed([])) if special else 0
         if max_tokens is not None and max_tokens < frame:
             raise ValueError(
                 f"max_tokens={max_tokens} leaves no room for the start and end tokens: give at least {frame}"
@@ -124,7 +148,7 @@ class Tokenizer:
         if max_tokens is not None and len(ids) + frame > max_tokens:
             self._warn_of_cut(len(ids) + frame, max_tokens)
             ids = ids[: max_tokens - frame]
-        return [self.start_id, *ids, self.end_id] if special else ids
+        return self.framed(ids) if special else ids
 
     def _warn_of_cut(self, given: int, max_tokens: int) -> None:
         """Once per tokenizer: data sets have many long texts, and one line says what there is to know."""

@@ -16,6 +16,7 @@ Cm    width of its mask embeddings and mask features
 Ct    width of the language model in f_text
 Y     candidates: the size of the target set
 E     experts of a Conditional MoE
+T     frames of a video
 S     tokens of all levels of a feature pyramid, concatenated
 ====  ==========================================================================================
 

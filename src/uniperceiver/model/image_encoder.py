@@ -83,6 +83,7 @@ class ImageEncoder(nn.Module):
         super().__init__()
         if not config.global_tokens and config.proposals is None:
             raise ValueError("image.global_tokens is false and image.proposals is null: an image would have no tokens")
+        self.config = config
         self.backbone = build_backbone(config.backbone)
         channels = self.backbone.channels
         self.global_tokens = GlobalTokens(channels[-1], width, config.attention_pools) if config.global_tokens else None

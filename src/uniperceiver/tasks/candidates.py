@@ -14,6 +14,7 @@ from uniperceiver.batches import TextBatch
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.distributed import gather_with_gradient, rank, world_size
 from uniperceiver.model.segments import TaskAttributes
+from uniperceiver.model.text_encoder import TextEncoder
 from uniperceiver.model.uni_perceiver import UniPerceiver
 
 TOKENS_PER_CHUNK = 16384
@@ -89,7 +90,7 @@ class CandidateSet:
     def from_token_ids(cls, ids: Iterable[int], tokenizer: Tokenizer) -> Self:
         """One candidate per token of the vocabulary: start, the token, end."""
         ids = tuple(ids)
-        rows = [(tokenizer.start_id, index, tokenizer.end_id) for index in ids]
+        rows = [tokenizer.framed([index]) for index in ids]
         return cls([tokenizer.decode([index]) for index in ids], rows, ids, tokenizer.padding_id)
 
     @classmethod
@@ -184,8 +185,9 @@ class CandidateSet:
     def _encode_chunk(self, model: UniPerceiver, attributes: TaskAttributes, index: Tensor) -> Tensor:
         device = next(model.parameters()).device
         text = self._text(index).to(device)
-        if model.config.text.frozen:
-            segment = model.f_text.segment(text, self._hidden_of(model, text, index))
+        f_text = model.f_text
+        if isinstance(f_text, TextEncoder) and f_text.config.frozen:
+            segment = f_text.segment(text, self._hidden_of(f_text, text, index))
         else:
             segment = model.encode_text(text)
         return model.decode(segment, attributes=attributes, side="target").spe
@@ -206,24 +208,24 @@ class CandidateSet:
         is_padding = offsets >= lengths[:, None]
         return (self._starts[index][:, None] + offsets).masked_fill(is_padding, 0), is_padding
 
-    def _hidden_of(self, model: UniPerceiver, text: TextBatch, index: Tensor) -> Tensor:
+    def _hidden_of(self, f_text: TextEncoder, text: TextBatch, index: Tensor) -> Tensor:
         """Kept hidden states of the candidates at ``index``, (n, L, Ct), zero where padded."""
-        fingerprint = _fingerprint([p for p in model.f_text.parameters() if not p.requires_grad])
+        fingerprint = _fingerprint([p for p in f_text.parameters() if not p.requires_grad])
         if self._hidden is None or self._hidden.fingerprint != fingerprint:
-            self._hidden = _KeptHidden(fingerprint, self._all_hidden(model))
+            self._hidden = _KeptHidden(fingerprint, self._all_hidden(f_text))
         states = self._hidden.states
         places, _ = self._places(index)
         return states[places.to(states.device)].masked_fill(text.is_padding[..., None], 0.0)
 
     @torch.no_grad()
-    def _all_hidden(self, model: UniPerceiver) -> Tensor:
-        device = next(model.parameters()).device
+    def _all_hidden(self, f_text: TextEncoder) -> Tensor:
+        device = next(f_text.parameters()).device
         order = self._lengths.argsort(stable=True)
         rows: list[Tensor] = []
         for chunk in self._chunks(order):
             text = self._text(chunk).to(device)
             with torch.autocast(device.type, enabled=False):  # kept for later, whatever the precision of this step
-                hidden = model.f_text.hidden(text)
+                hidden = f_text.hidden(text)
             rows += [hidden[i, ~text.is_padding[i]] for i in range(text.size)]
         return torch.cat([rows[place] for place in order.argsort().tolist()])
 

@@ -90,7 +90,7 @@ class CaptioningTask:
         slots = decoded.segments[1][:, batch.targets.shape[1] :]
         drawn = self.candidates.draw(batch.targets[is_target], self.setting.config.sampled_candidates)
         words = self.candidates.encode(model, self.attributes, drawn.index)
-        losses = negative_log_likelihood(slots[is_target], words, model.temperature(), drawn.targets)
+        losses = negative_log_likelihood(slots[is_target], words, model.temperature("caption"), drawn.targets)
         return {"words": mean_over_all(losses)}
 
     @torch.no_grad()
@@ -124,7 +124,7 @@ class _NextWord:
         self.tokens = torch.tensor(task.candidates.token_ids, device=device)
         self.vocabulary = task.candidates.encode(model, task.attributes)
         self.text_cache = KeyValues()
-        self.decoder_cache = model.g.prefill([features.segment], task.attributes)
+        self.decoder_cache = model.prefill(features.segment, attributes=task.attributes)
         self.length = 0
 
     def __call__(self, words: Tensor | None, parents: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ class _NextWord:
         segment, self.text_cache = self.model.f_text.step(self._new_tokens(words, parents), self.text_cache)
         decoded, self.decoder_cache = self.model.g.step(segment, self.task.attributes, self.decoder_cache)
         self.length += 1
-        return log_likelihood(decoded[:, -1], self.vocabulary, self.model.temperature())
+        return log_likelihood(decoded[:, -1], self.vocabulary, self.model.temperature("caption"))
 
     def _new_tokens(self, words: Tensor | None, parents: Tensor) -> TextBatch:
         slots = torch.full_like(parents, self.task.setting.tokenizer.slot_id)

@@ -63,7 +63,7 @@ class ClassificationTask:
         drawn = self.candidates.draw(batch.labels, self.setting.config.sampled_candidates)
         names = self.candidates.encode(model, self.attributes, drawn.index)
         x = self._represent(model, model.encode_image(batch.images))
-        return {"names": negative_log_likelihood(x, names, model.temperature(), drawn.targets).mean()}
+        return {"names": negative_log_likelihood(x, names, model.temperature("img_cls"), drawn.targets).mean()}
 
     @torch.no_grad()
     def predict(
@@ -72,7 +72,7 @@ class ClassificationTask:
         """The most likely classes of every picture, Eq. (5), at most `LISTED`."""
         names = self.candidates.encode(model, self.attributes)
         x = self._represent(model, features or model.encode_image(batch.images))
-        log_probabilities = log_likelihood(x, names, model.temperature())
+        log_probabilities = log_likelihood(x, names, model.temperature("img_cls"))
         best = log_probabilities.double().exp().topk(min(LISTED, len(self.candidates)), dim=1)
         return [
             Classification(index, tuple(self.candidates.texts[i] for i in index), probability)

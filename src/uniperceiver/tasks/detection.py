@@ -85,18 +85,19 @@ class DetectionTask:
 
         Matched proposals always reach g (A17). Everything is zero, or background, in a batch without objects.
         """
-        config = model.config.image.proposals
+        encoder = model.region_encoder
+        config = encoder.config.proposals
         if config is None:
             raise ValueError("detection needs region proposals, but the model has image.proposals: null")
         denoising = make_denoising_queries(batch.targets, config.denoising, config.queries)
-        perception = model.f_image.propose(batch.images, denoising)
+        perception = encoder.propose(batch.images, denoising)
         assert perception.output is not None
         assert perception.objectness is not None
         supervised = proposal_loss(perception.output, batch.targets, denoising, self.setting.proposal_loss)
         matches = supervised.matches
         must_keep = torch.zeros_like(perception.objectness, dtype=torch.bool)
         must_keep[matches.image, matches.query] = True
-        features = model.f_image.represent(perception, must_keep)
+        features = encoder.represent(perception, must_keep)
         logits = perception.objectness[..., None].float()
         fused = objectness_loss(logits, matches, torch.zeros_like(matches.query), supervised.normaliser)
         return {
@@ -173,6 +174,9 @@ class DetectionTask:
         """Masks (n, H, W) bool in the original picture and their scores (n,), for regions (n,) of an image."""
         canvas = (batch.images.pixels.shape[2], batch.images.pixels.shape[3])
         size, original = batch.sizes[image], batch.original_sizes[image]
+        if not len(regions):
+            nothing = proposals.boxes.new_zeros(0)
+            return nothing.bool().reshape(0, *original), nothing
         embeddings, features = proposals.mask_embeddings[image, regions], proposals.mask_features[image]
         largest = max(canvas[0] * canvas[1], original[0] * original[1])
         masks, scores = [], []

@@ -120,7 +120,7 @@ class MaskedLanguageModelingTask:
         drawn = self.candidates.draw(batch.targets[is_target], self.setting.config.sampled_candidates)
         words = self.candidates.encode(model, self.attributes, drawn.index)
         x = self._represent(model, batch)[is_target]
-        losses = negative_log_likelihood(x, words, model.temperature(), drawn.targets)
+        losses = negative_log_likelihood(x, words, model.temperature("text_mlm"), drawn.targets)
         return {"words": mean_over_all(losses)}
 
     @torch.no_grad()
@@ -137,7 +137,9 @@ class MaskedLanguageModelingTask:
             [model.encode_text(batch.text)] if features is None else [features.segment, model.encode_text(batch.text)]
         )
         x = model.decode(*segments, attributes=attributes).segments[-1][batch.is_read]
-        best = log_likelihood(x, words, model.temperature()).double().exp().topk(min(LISTED, len(words)), dim=1)
+        best = (
+            log_likelihood(x, words, model.temperature("text_mlm")).double().exp().topk(min(LISTED, len(words)), dim=1)
+        )
         filled = [
             FilledMask(tuple(self.candidates.texts[i] for i in index), probability)
             for index, probability in zip(best.indices.tolist(), best.values.cpu().numpy(), strict=True)

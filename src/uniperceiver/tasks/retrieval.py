@@ -62,7 +62,7 @@ class RetrievalTask:
     attributes = TaskAttributes(input_image=True, input_text=False)
 
     def __init__(self, setting: TaskSetting, candidates: CandidateSet) -> None:
-        """``candidates`` is empty: the targets are in the batch."""
+        """``candidates`` is empty, since the targets are in the batch, or has the texts that a user compares with."""
         self.setting = setting
         self.candidates = candidates
 
@@ -108,7 +108,7 @@ class RetrievalTask:
             own = own + sum(sizes[: rank()])
         is_same = (batch.image_keys[:, None] == image_keys) | (batch.text_keys[:, None] == text_keys)
         is_same[torch.arange(len(own), device=own.device), own] = False
-        temperature = model.temperature()
+        temperature = model.temperature("retrieve")
         return {
             "image_to_text": _contrast(similarity(images, all_texts, temperature), own, is_same),
             "text_to_image": _contrast(similarity(texts, all_images, temperature), own, is_same),
@@ -119,10 +119,13 @@ class RetrievalTask:
         self, model: UniPerceiver, batch: RetrievalBatch, features: ImageFeatures | None = None
     ) -> list[Embeddings]:
         """Unit vectors of every picture and of all its captions."""
-        x = self._images(model, features or model.encode_image(batch.images))
-        images = F.normalize(x.float(), dim=-1).cpu().numpy()
+        images = self.embed_images(model, features or model.encode_image(batch.images)).cpu().numpy()
         texts = F.normalize(self._texts(model, batch.text).float(), dim=-1).cpu().split(batch.counts)
         return [Embeddings(image, own.numpy()) for image, own in zip(images, texts, strict=True)]
+
+    def embed_images(self, model: UniPerceiver, features: ImageFeatures) -> Tensor:
+        """Unit vectors (B, D) float32 of pictures that f_image has seen."""
+        return F.normalize(self._images(model, features).float(), dim=-1)
 
     def _images(self, model: UniPerceiver, features: ImageFeatures) -> Tensor:
         return model.decode(features.segment, attributes=self.attributes).spe

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from uniperceiver.config import BackboneConfig, ProposalLossConfig, TaskConfig
+from uniperceiver.config import BackboneConfig, PatchEncoderConfig, ProposalLossConfig, TaskConfig
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.model.image_encoder import ImageFeatures
 from uniperceiver.model.segments import TaskAttributes
@@ -24,7 +24,7 @@ class TaskSetting:
 
     config: TaskConfig
     tokenizer: Tokenizer
-    backbone: BackboneConfig
+    backbone: BackboneConfig | PatchEncoderConfig
     """Gives the mean and standard deviation that pictures are normalised by."""
     proposal_loss: ProposalLossConfig = field(default_factory=ProposalLossConfig)
 
@@ -57,9 +57,10 @@ class AnsweredData(Protocol):
 class Task(Protocol):
     """One task: how records become a batch, what its loss is, and how it predicts."""
 
+    setting: TaskSetting
     attributes: TaskAttributes
     candidates: CandidateSet
-    """Y; empty where the targets are the other side of the batch (retrieval)."""
+    """Y; may be empty where the targets are the other side of the batch (retrieval)."""
 
     def collate(self, records: Sequence[Any]) -> Any:
         """Records, already transformed, as the task's typed batch (on the CPU).

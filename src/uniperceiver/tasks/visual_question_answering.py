@@ -70,10 +70,10 @@ class VisualQuestionAnsweringTask:
     def collate(self, records: Sequence[QuestionedImage]) -> QuestionBatch:
         """Pictures padded to one size, and their questions; long ones lose their last words, never the slot."""
         tokenizer, backbone = self.setting.tokenizer, self.setting.backbone
-        # Three tokens of max_tokens belong to start, slot and end.
-        rows = tokenizer.encode_batch([r.question for r in records], self.setting.config.max_tokens - 3, special=False)
+        room = self.setting.config.max_tokens - len(tokenizer.framed([tokenizer.slot_id]))
+        rows = tokenizer.encode_batch([r.question for r in records], room, special=False)
         # The question's own mask tokens are words to us: only the last one is the slot.
-        ids = [[tokenizer.start_id, *row, tokenizer.slot_id, tokenizer.end_id] for row in rows]
+        ids = [tokenizer.framed([*row, tokenizer.slot_id]) for row in rows]
         text = TextBatch.from_ids(ids, tokenizer.padding_id)
         text.is_slot[torch.arange(len(ids)), torch.tensor([len(row) - 2 for row in ids])] = True
         pairs = [pair for index, record in enumerate(records) for pair in self._weighted(index, record.answers)]
@@ -98,7 +98,7 @@ class VisualQuestionAnsweringTask:
         drawn = self.candidates.draw(batch.answers, self.setting.config.sampled_candidates)
         answers = self.candidates.encode(model, self.attributes, drawn.index)
         x = self._represent(model, batch, model.encode_image(batch.images))[batch.questions]
-        losses = negative_log_likelihood(x, answers, model.temperature(), drawn.targets)
+        losses = negative_log_likelihood(x, answers, model.temperature("downstream"), drawn.targets)
         # The weights of a question add up to one, so their sum is the number of questions; processes may differ in it.
         return {"answers": (losses * batch.weights).sum() / mean_over_ranks(batch.weights.sum()).clamp(min=1.0)}
 
@@ -107,7 +107,7 @@ class VisualQuestionAnsweringTask:
         """The most likely answers to every question, Eq. (5), at most `LISTED`."""
         answers = self.candidates.encode(model, self.attributes)
         x = self._represent(model, batch, features or model.encode_image(batch.images))
-        probabilities = log_likelihood(x, answers, model.temperature()).double().exp()
+        probabilities = log_likelihood(x, answers, model.temperature("downstream")).double().exp()
         best = probabilities.topk(min(LISTED, len(self.candidates)), dim=1)
         return [
             Answer(tuple(self.candidates.texts[i] for i in index), probability)

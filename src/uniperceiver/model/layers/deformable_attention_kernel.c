@@ -9,25 +9,46 @@
  * widest that the running processor has is taken. A thread works on one head of one picture at a time, so that no two
  * threads ever add to the same gradient and the result does not depend on their number.
  */
-#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define INLINE inline __attribute__((always_inline))
+
+enum {
+    CHUNK = 16,     /* samples computed together: whole vectors of every width */
+    MAX_LANES = 16, /* rows of channels are rounded up to whole vectors of every width, too */
+    /* Reads of a cell from which gathering a head's maps into one block pays for the copy: between 3, where it was
+     * measured to lose (900 queries), and 64, where it gains (17,821 queries). */
+    READS_THAT_PAY_FOR_A_COPY = 8,
+    CELLS_AHEAD = 24, /* prefetched while gathering: the cells of one head are too far apart for the processor to guess */
+};
+
 typedef struct {
     int64_t batch, tokens, heads, channels, queries, levels, points;
 } Sizes;
 
-/* The sampled level of each of a query's samples, so that the arithmetic runs over all of them at once. */
+/* Of the level of each sample of a chunk; samples that fill up the last chunk are of a level of one cell. */
 typedef struct {
-    float *width, *height;
-    int32_t *start;
+    float width[CHUNK], height[CHUNK];
+    int32_t columns[CHUNK], start[CHUNK];
 } Levels;
+
+/* A chunk of the samples of one query. Corners are top left, top right, bottom left, bottom right. */
+typedef struct {
+    int count;                                     /* of true samples, the first ones */
+    float x[CHUNK], y[CHUNK];                      /* locations, then fractions of a cell right of and below top left */
+    float weight[CHUNK];                           /* of attention */
+    int32_t offset[4][CHUNK];                      /* floats from the start of the maps to the corner's channels */
+    float inside[4][CHUNK];                        /* 1 where the corner is in the map, else 0 */
+    float share[4][CHUNK], coefficient[4][CHUNK];  /* bilinear, zero outside of the map; times weight */
+    float partial[4][CHUNK][4], product[4][CHUNK]; /* of corner and grad_out, in four parts and whole */
+} Samples;
 
 typedef struct {
     const Sizes *sizes;
-    Levels levels;
+    const int64_t *shapes;
     const float *value, *locations, *weights;
     float *out;            /* forward only */
     const float *grad_out; /* from here on backward only */
@@ -39,14 +60,79 @@ typedef struct {
     int64_t picture, head, first, last;
 } Part;
 
-/* Samples per cell from which gathering a head's maps into one block pays for the copy: a guess between measurements
- * (900 queries read each cell 3 times and lose by it; 17,821 read each 64 times and gain). */
-enum { READS_THAT_PAY_FOR_A_COPY = 8 };
+/* What one thread needs. */
+typedef struct {
+    int64_t chunks;    /* of a query's levels * points samples */
+    Levels *levels;    /* (chunks,) */
+    Samples *samples;  /* (chunks,) */
+    float *row;        /* (channels,): of the query, out or grad_out */
+    float *maps;       /* (S, channels): the head's in one block, or NULL to read them in place */
+    float *grad_maps;  /* the same for their gradient */
+    int64_t channels;  /* d, rounded up for a block */
+    int32_t step;      /* floats from a cell to the next */
+} Workspace;
 
-/* Entries of a table of samples: whole vectors of every width. */
-static int64_t padded(int64_t samples) { return (samples + 15) / 16 * 16; }
+typedef void (*Work)(const Call *call, const Workspace *space, const Part *part);
 
-#define INLINE inline __attribute__((always_inline))
+static INLINE void read_samples(Samples *samples, const float *restrict locations, const float *restrict weights) {
+    if (samples->count == CHUNK) { /* a loop of known length becomes a few vectors */
+        for (int i = 0; i < CHUNK; i++) samples->x[i] = locations[2 * i], samples->y[i] = locations[2 * i + 1];
+        memcpy(samples->weight, weights, sizeof samples->weight);
+        return;
+    }
+    for (int i = 0; i < samples->count; i++) {
+        samples->x[i] = locations[2 * i];
+        samples->y[i] = locations[2 * i + 1];
+        samples->weight[i] = weights[i];
+    }
+}
+
+static INLINE void write_samples(const Samples *samples, float *restrict locations, float *restrict weights) {
+    for (int i = 0; i < samples->count; i++) {
+        locations[2 * i] = samples->x[i];
+        locations[2 * i + 1] = samples->y[i];
+        weights[i] = samples->weight[i];
+    }
+}
+
+static INLINE void sum_partial(float *restrict product, const float *restrict partial) {
+    for (int i = 0; i < 4 * CHUNK; i++)
+        product[i] = (partial[4 * i] + partial[4 * i + 1]) + (partial[4 * i + 2] + partial[4 * i + 3]);
+}
+
+static int64_t start_of_head(const Sizes *sizes, const Part *part) {
+    return (part->picture * sizes->tokens * sizes->heads + part->head) * sizes->channels;
+}
+
+/* The first cell of the part's head: in its block, or in place. */
+static const float *gather_head(const Call *call, const Workspace *space, const Part *part) {
+    const Sizes *const sizes = call->sizes;
+    const int64_t step = sizes->heads * sizes->channels;
+    const float *cell = call->value + start_of_head(sizes, part);
+    if (!space->maps) return cell;
+    for (int64_t token = 0; token < sizes->tokens; token++, cell += step) {
+        if (token + CELLS_AHEAD < sizes->tokens)
+            for (int64_t c = 0; c < sizes->channels; c += 16) __builtin_prefetch(cell + CELLS_AHEAD * step + c);
+        memcpy(space->maps + token * space->channels, cell, (size_t)sizes->channels * sizeof(float));
+    }
+    return space->maps;
+}
+
+/* Where the gradient of the part's head is added up; zero. */
+static float *start_gradient(const Call *call, const Workspace *space, const Part *part) {
+    if (!space->maps) return call->grad_value + start_of_head(call->sizes, part);
+    memset(space->grad_maps, 0, (size_t)(call->sizes->tokens * space->channels) * sizeof(float));
+    return space->grad_maps;
+}
+
+static void finish_gradient(const Call *call, const Workspace *space, const Part *part) {
+    const Sizes *const sizes = call->sizes;
+    if (!space->maps) return;
+    float *cell = call->grad_value + start_of_head(sizes, part);
+    for (int64_t token = 0; token < sizes->tokens; token++, cell += sizes->heads * sizes->channels)
+        memcpy(cell, space->grad_maps + token * space->channels, (size_t)sizes->channels * sizeof(float));
+}
+
 #define LANES 4
 #define NAME(function) function##_lanes4
 #include "deformable_attention_lanes.h"
@@ -54,7 +140,6 @@ static int64_t padded(int64_t samples) { return (samples + 15) / 16 * 16; }
 #undef NAME
 
 #if defined(__x86_64__)
-#define WIDER_LANES
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else
@@ -88,7 +173,7 @@ static int64_t padded(int64_t samples) { return (samples + 15) / 16 * 16; }
 
 /* Lanes of the widest vectors this processor computes with. */
 int deformable_attention_lanes(void) {
-#if defined(WIDER_LANES)
+#if defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         return 16;
@@ -97,10 +182,8 @@ int deformable_attention_lanes(void) {
     return 4;
 }
 
-typedef int (*Worker)(const Call *call, const Part *parts, int64_t count, int64_t *next);
-
-static Worker choose_worker(int lanes, int is_backward) {
-#if defined(WIDER_LANES)
+static Work choose_work(int lanes, int is_backward) {
+#if defined(__x86_64__)
     if (lanes == 16) return is_backward ? backward_lanes16 : forward_lanes16;
     if (lanes == 8) return is_backward ? backward_lanes8 : forward_lanes8;
 #endif
@@ -108,71 +191,76 @@ static Worker choose_worker(int lanes, int is_backward) {
     return is_backward ? backward_lanes4 : forward_lanes4;
 }
 
-/* Tables of `padded(levels * points)` entries, the last for samples of no level. */
-static int make_levels(Levels *levels, const Sizes *sizes, const int64_t *shapes) {
-    const int64_t line = padded(sizes->levels * sizes->points);
-    float *block = malloc((size_t)line * (2 * sizeof(float) + sizeof(int32_t)));
-    if (!block) return 1;
-    *levels = (Levels){.width = block, .height = block + line, .start = (int32_t *)(block + 2 * line)};
-    int64_t start = 0, sample = 0;
-    for (int64_t level = 0; level < sizes->levels; level++) {
-        const int64_t rows = shapes[2 * level], columns = shapes[2 * level + 1];
-        for (int64_t point = 0; point < sizes->points; point++, sample++) {
-            levels->width[sample] = (float)columns;
-            levels->height[sample] = (float)rows;
-            levels->start[sample] = (int32_t)start;
-        }
-        start += rows * columns;
+static void set_levels(Workspace *space, const Sizes *sizes, const int64_t *shapes) {
+    const int64_t count = sizes->levels * sizes->points;
+    int64_t start = 0, level = 0;
+    for (int64_t sample = 0; sample < space->chunks * CHUNK; sample++) {
+        Levels *const levels = space->levels + sample / CHUNK;
+        const int i = (int)(sample % CHUNK), is_true = sample < count;
+        if (is_true && sample / sizes->points > level) start += shapes[2 * level] * shapes[2 * level + 1], level++;
+        levels->height[i] = is_true ? (float)shapes[2 * level] : 1;
+        levels->width[i] = is_true ? (float)shapes[2 * level + 1] : 1;
+        levels->columns[i] = (int32_t)levels->width[i];
+        levels->start[i] = is_true ? (int32_t)start : 0;
+        space->samples[sample / CHUNK].count += is_true;
     }
-    for (; sample < line; sample++) {
-        levels->width[sample] = levels->height[sample] = 1;
-        levels->start[sample] = 0;
-    }
+}
+
+/* Returns 1 if there is no memory. In place, vectors would run over the end of a head that is not whole vectors. */
+static int prepare(Workspace *space, const Call *call, int is_backward) {
+    const Sizes *const sizes = call->sizes;
+    const int64_t count = sizes->levels * sizes->points, chunks = (count + CHUNK - 1) / CHUNK;
+    const int64_t channels = (sizes->channels + MAX_LANES - 1) / MAX_LANES * MAX_LANES;
+    const int is_block = channels != sizes->channels ||
+                         4 * count * sizes->queries >= READS_THAT_PAY_FOR_A_COPY * sizes->tokens;
+    const size_t map = is_block ? (size_t)(sizes->tokens * channels) * sizeof(float) : 0;
+    const size_t tables = (size_t)chunks * (sizeof(Levels) + sizeof(Samples)) + (size_t)channels * sizeof(float);
+    char *const memory = calloc(1, tables + (is_backward ? 2 : 1) * map);
+    if (!memory) return 1;
+    *space = (Workspace){
+        .chunks = chunks,
+        .levels = (Levels *)memory,
+        .samples = (Samples *)(memory + (size_t)chunks * sizeof(Levels)),
+        .row = (float *)(memory + (size_t)chunks * (sizeof(Levels) + sizeof(Samples))),
+        .maps = is_block ? (float *)(memory + tables) : NULL,
+        .grad_maps = is_block && is_backward ? (float *)(memory + tables + map) : NULL,
+        .channels = channels,
+        .step = (int32_t)(is_block ? channels : sizes->heads * channels),
+    };
+    set_levels(space, sizes, call->shapes);
     return 0;
 }
 
-/* Heads of pictures, each cut into `slices` runs of queries. */
-static Part *make_parts(const Sizes *sizes, int64_t slices) {
-    Part *parts = malloc((size_t)(sizes->batch * sizes->heads * slices) * sizeof(Part));
-    if (!parts) return NULL;
-    Part *part = parts;
-    for (int64_t picture = 0; picture < sizes->batch; picture++)
-        for (int64_t head = 0; head < sizes->heads; head++)
-            for (int64_t slice = 0; slice < slices; slice++)
-                *part++ = (Part){picture, head, sizes->queries * slice / slices, sizes->queries * (slice + 1) / slices};
-    return parts;
-}
-
-/* Returns 0, or 1 when there was not enough memory (the results are then unfinished). */
-static int run(Call *call, const int64_t *shapes, Worker worker, int64_t slices, int threads) {
-    const Sizes *sizes = call->sizes;
-    const int64_t count = sizes->batch * sizes->heads * slices;
-    Part *parts = make_parts(sizes, slices);
-    if (!parts) return 1;
-    if (make_levels(&call->levels, sizes, shapes)) {
-        free(parts);
-        return 1;
-    }
+/* Every thread takes the next part until none is left. Returns 1 if a thread had no memory: the result is unfinished. */
+static int run(const Call *call, Work work, int is_backward, int64_t slices, int threads) {
+    const Sizes *const sizes = call->sizes;
+    const int64_t parts = sizes->batch * sizes->heads * slices;
     int64_t next = 0;
     int failed = 0;
-    if (threads > count) threads = (int)count;
-#pragma omp parallel num_threads(threads) reduction(| : failed)
-    failed |= worker(call, parts, count, &next);
-    free(parts);
-    free(call->levels.width);
+#pragma omp parallel num_threads(threads < parts ? threads : (int)parts) reduction(| : failed)
+    {
+        Workspace space;
+        failed = prepare(&space, call, is_backward);
+        for (int64_t i = 0; !failed && (i = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED)) < parts;) {
+            const int64_t head = i / slices, slice = i % slices;
+            const Part part = {head / sizes->heads, head % sizes->heads, sizes->queries * slice / slices,
+                               sizes->queries * (slice + 1) / slices};
+            work(call, &space, &part);
+        }
+        if (!failed) free(space.levels);
+    }
     return failed;
 }
 
-/* `sizes` holds B, S, heads, d, Q, levels, points. Writes every entry of `out`. */
+/* `sizes` holds B, S, heads, d, Q, levels, points, all at least 1. Writes every entry of `out`. */
 int deformable_attention_forward(const int64_t *sizes, const int64_t *shapes, const float *value,
                                  const float *locations, const float *weights, float *out, int lanes, int threads) {
     const Sizes known = {sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6]};
-    const int64_t heads = known.batch * known.heads;
-    /* Four slices a thread keep the threads busy to the end when there are few heads. */
-    int64_t slices = heads >= 4 * threads ? 1 : (4 * threads + heads - 1) / heads;
-    if (slices > known.queries) slices = known.queries;
-    Call call = {.sizes = &known, .value = value, .locations = locations, .weights = weights, .out = out};
-    return run(&call, shapes, choose_worker(lanes, 0), slices, threads);
+    const Call call = {
+        .sizes = &known, .shapes = shapes, .value = value, .locations = locations, .weights = weights, .out = out};
+    /* Few heads are cut into slices of queries, to keep many threads busy to the end. */
+    const int64_t heads = known.batch * known.heads, wanted = (4 * threads + heads - 1) / heads;
+    return run(&call, choose_work(lanes, 0), 0, wanted < known.queries ? wanted : known.queries, threads);
 }
 
 /* Adds to `grad_value`, which the caller has set to zero; writes every entry of the other two gradients. */
@@ -181,8 +269,9 @@ int deformable_attention_backward(const int64_t *sizes, const int64_t *shapes, c
                                   float *grad_value, float *grad_locations, float *grad_weights, int lanes,
                                   int threads) {
     const Sizes known = {sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6]};
-    Call call = {
+    const Call call = {
         .sizes = &known,
+        .shapes = shapes,
         .value = value,
         .locations = locations,
         .weights = weights,
@@ -191,5 +280,5 @@ int deformable_attention_backward(const int64_t *sizes, const int64_t *shapes, c
         .grad_locations = grad_locations,
         .grad_weights = grad_weights,
     };
-    return run(&call, shapes, choose_worker(lanes, 1), 1, threads);
+    return run(&call, choose_work(lanes, 1), 1, 1, threads);
 }

@@ -4,73 +4,10 @@
  */
 typedef float NAME(Vector) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 typedef int32_t NAME(Integers) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
-typedef float NAME(Four) __attribute__((vector_size(16), aligned(4), may_alias));
 #define VECTOR NAME(Vector)
 #define INTEGERS NAME(Integers)
-#define FOUR NAME(Four)
 #define AT(pointer) (*(VECTOR *)(pointer))
 #define INTEGERS_AT(pointer) (*(INTEGERS *)(pointer))
-#define ROUND_UP(count) (((count) + LANES - 1) / LANES * LANES)
-
-/* What one thread needs. Of a query's samples there are `line` entries, the last of them filling up the vectors with
- * weight zero. Corners are top left, top right, bottom left, bottom right. */
-typedef struct {
-    int64_t samples;                 /* levels * points */
-    int64_t line;                    /* of these arrays, samples rounded up */
-    float *x, *y, *weights;          /* (line,): locations, later fractions of a cell right of and below top left */
-    int32_t *offset;                 /* (4, line): floats from the start of the maps to the corner's channels */
-    float *inside;                   /* (4, line): 1 where the corner is in the map, else 0 */
-    float *share;                    /* (4, line): bilinear share of the corner, zero outside of the map */
-    float *coefficient;              /* (4, line): share times attention weight */
-    float *partial;                  /* (4, line, 4): four parts of the product of corner and grad_out */
-    float *product;                  /* (4, line): product of corner and grad_out */
-    float *row;                      /* (channels,): of the query, out or grad_out */
-    float *maps, *grad_maps;         /* (S, channels): the head's in one block, or NULL to work in place */
-    float *block;                    /* all of the above */
-    int64_t channels;                /* d rounded up to whole vectors */
-    int32_t step;                    /* floats from a cell to the next */
-} NAME(Workspace);
-#define WORKSPACE NAME(Workspace)
-
-/* In place, vectors would run over the end of a head whose channels are not whole vectors. */
-static int NAME(prepare)(WORKSPACE *space, const Sizes *sizes, int is_backward) {
-    const int64_t samples = sizes->levels * sizes->points, line = padded(samples), channels = ROUND_UP(sizes->channels);
-    const int64_t reads = 4 * samples * sizes->queries;
-    const int is_copied = channels != sizes->channels || reads >= READS_THAT_PAY_FOR_A_COPY * sizes->tokens;
-    const int64_t map = is_copied ? sizes->tokens * channels : 0;
-    float *block = malloc((size_t)(39 * line + channels + (is_backward ? 2 : 1) * map) * sizeof(float));
-    if (!block) return 1;
-    memset(block, 0, (size_t)(39 * line + channels) * sizeof(float));
-    *space = (WORKSPACE){
-        .samples = samples,
-        .line = line,
-        .x = block,
-        .y = block + line,
-        .weights = block + 2 * line,
-        .offset = (int32_t *)(block + 3 * line),
-        .inside = block + 7 * line,
-        .share = block + 11 * line,
-        .coefficient = block + 15 * line,
-        .partial = block + 19 * line,
-        .product = block + 35 * line,
-        .row = block + 39 * line,
-        .maps = is_copied ? block + 39 * line + channels : NULL,
-        .grad_maps = is_copied && is_backward ? block + 39 * line + channels + map : NULL,
-        .block = block,
-        .channels = channels,
-        .step = (int32_t)(is_copied ? channels : sizes->heads * sizes->channels),
-    };
-    return 0;
-}
-
-static void NAME(gather_head)(const WORKSPACE *space, const Sizes *sizes, const float *head) {
-    const int64_t channels = sizes->channels, step = sizes->heads * channels;
-    for (int64_t token = 0; token < sizes->tokens; token++) {
-        float *cell = space->maps + token * space->channels;
-        memcpy(cell, head + token * step, (size_t)channels * sizeof(float));
-        for (int64_t c = channels; c < space->channels; c++) cell[c] = 0;
-    }
-}
 
 static INLINE VECTOR NAME(choose)(INTEGERS mask, VECTOR yes, VECTOR no) {
     return (VECTOR)((mask & (INTEGERS)yes) | (~mask & (INTEGERS)no));
@@ -86,8 +23,8 @@ static INLINE VECTOR NAME(one_if)(INTEGERS mask) { return NAME(choose)(mask, (VE
 
 /* Where a coordinate, in cells from the first cell's centre, lies on an axis of `size` cells. */
 typedef struct {
-    INTEGERS low, high; /* the cells on both sides, moved to the nearest that exists */
-    VECTOR fraction;    /* of the way from low to high; not a number, if the coordinate is none */
+    INTEGERS low, high;             /* the cells on both sides, moved to the nearest that exists */
+    VECTOR fraction;                /* of the way from low to high; not a number, if the coordinate is none */
     VECTOR low_inside, high_inside; /* 1 or 0 */
 } NAME(Axis);
 
@@ -105,218 +42,156 @@ static INLINE NAME(Axis) NAME(place)(VECTOR x, VECTOR size) {
     };
 }
 
-static INLINE void NAME(set_corner)(const WORKSPACE *space, int64_t i, VECTOR inside, VECTOR share, VECTOR weights,
-                                   INTEGERS cell) {
-    AT(space->inside + i) = inside;
-    AT(space->share + i) = share * inside;
-    AT(space->coefficient + i) = share * inside * weights;
-    INTEGERS_AT(space->offset + i) = cell * space->step;
+static INLINE void NAME(set_corner)(Samples *samples, int corner, int i, VECTOR inside, VECTOR share, INTEGERS offset) {
+    AT(samples->inside[corner] + i) = inside;
+    AT(samples->share[corner] + i) = share * inside;
+    AT(samples->coefficient[corner] + i) = share * inside * AT(samples->weight + i);
+    INTEGERS_AT(samples->offset[corner] + i) = offset;
 }
 
-/* Corners of all samples of one query. */
-static void NAME(locate)(const WORKSPACE *space, const Levels *levels) {
-    const int64_t line = space->line;
-    for (int64_t i = 0; i < ROUND_UP(space->samples); i += LANES) {
-        const VECTOR width = AT(levels->width + i), height = AT(levels->height + i), weights = AT(space->weights + i);
-        const NAME(Axis) x = NAME(place)(AT(space->x + i) * width - 0.5f, width);
-        const NAME(Axis) y = NAME(place)(AT(space->y + i) * height - 0.5f, height);
-        const INTEGERS start = INTEGERS_AT(levels->start + i), columns = __builtin_convertvector(width, INTEGERS);
+/* The corners around every sample, from its location and weight. */
+static void NAME(locate)(Samples *samples, const Levels *levels, int32_t step) {
+    for (int i = 0; i < CHUNK; i += LANES) {
+        const VECTOR width = AT(levels->width + i), height = AT(levels->height + i);
+        const NAME(Axis) x = NAME(place)(AT(samples->x + i) * width - 0.5f, width);
+        const NAME(Axis) y = NAME(place)(AT(samples->y + i) * height - 0.5f, height);
+        const INTEGERS start = INTEGERS_AT(levels->start + i), columns = INTEGERS_AT(levels->columns + i);
         const INTEGERS top = start + y.low * columns, bottom = start + y.high * columns;
         const VECTOR right = x.fraction, below = y.fraction, left = 1 - right, above = 1 - below;
         const VECTOR p = x.low_inside * y.low_inside, q = x.high_inside * y.low_inside;
         const VECTOR r = x.low_inside * y.high_inside, s = x.high_inside * y.high_inside;
-        NAME(set_corner)(space, i, p, left * above, weights, top + x.low);
-        NAME(set_corner)(space, line + i, q, right * above, weights, top + x.high);
-        NAME(set_corner)(space, 2 * line + i, r, left * below, weights, bottom + x.low);
-        NAME(set_corner)(space, 3 * line + i, s, right * below, weights, bottom + x.high);
-        AT(space->x + i) = right;
-        AT(space->y + i) = below;
+        NAME(set_corner)(samples, 0, i, p, left * above, (top + x.low) * step);
+        NAME(set_corner)(samples, 1, i, q, right * above, (top + x.high) * step);
+        NAME(set_corner)(samples, 2, i, r, left * below, (bottom + x.low) * step);
+        NAME(set_corner)(samples, 3, i, s, right * below, (bottom + x.high) * step);
+        AT(samples->x + i) = right;
+        AT(samples->y + i) = below;
     }
 }
 
-static void NAME(read)(float *restrict x, float *restrict y, const float *restrict locations, int64_t samples) {
-    for (int64_t i = 0; i < samples; i++) {
-        x[i] = locations[2 * i];
-        y[i] = locations[2 * i + 1];
+/* Reads the samples of one head of one query. */
+static void NAME(locate_query)(const Workspace *space, const Call *call, int64_t row) {
+    const int64_t count = call->sizes->levels * call->sizes->points;
+    const float *const locations = call->locations + 2 * row * count, *const weights = call->weights + row * count;
+    for (int64_t chunk = 0; chunk < space->chunks; chunk++) {
+        Samples *const samples = space->samples + chunk;
+        const int64_t first = chunk * CHUNK;
+        read_samples(samples, locations + 2 * first, weights + first);
+        NAME(locate)(samples, space->levels + chunk, space->step);
     }
 }
 
-static void NAME(write)(float *restrict locations, const float *restrict x, const float *restrict y, int64_t samples) {
-    for (int64_t i = 0; i < samples; i++) {
-        locations[2 * i] = x[i];
-        locations[2 * i + 1] = y[i];
-    }
-}
-
-static void NAME(locate_query)(const WORKSPACE *space, const Call *call, int64_t row) {
-    const int64_t samples = space->samples;
-    NAME(read)(space->x, space->y, call->locations + 2 * row * samples, samples);
-    memcpy(space->weights, call->weights + row * samples, (size_t)samples * sizeof(float));
-    NAME(locate)(space, &call->levels);
-}
-
-/* row = sum of coefficient times corner. Four sums a vector hide the latency of the addition. */
-static void NAME(mix)(const WORKSPACE *space, const float *maps, float *row) {
-    const int64_t samples = space->samples, line = space->line;
-    const float *const weight = space->coefficient;
-    const int32_t *const offset = space->offset;
-    int64_t c = 0;
-    for (; c + 2 * LANES <= space->channels; c += 2 * LANES) {
-        VECTOR p0 = {0}, p1 = {0}, q0 = {0}, q1 = {0}, r0 = {0}, r1 = {0}, s0 = {0}, s1 = {0};
-        for (int64_t i = 0; i < samples; i++) {
-            const float *const p = maps + offset[i] + c, *const q = maps + offset[line + i] + c;
-            const float *const r = maps + offset[2 * line + i] + c, *const s = maps + offset[3 * line + i] + c;
-            p0 += weight[i] * AT(p);
-            p1 += weight[i] * AT(p + LANES);
-            q0 += weight[line + i] * AT(q);
-            q1 += weight[line + i] * AT(q + LANES);
-            r0 += weight[2 * line + i] * AT(r);
-            r1 += weight[2 * line + i] * AT(r + LANES);
-            s0 += weight[3 * line + i] * AT(s);
-            s1 += weight[3 * line + i] * AT(s + LANES);
+/* `vectors` (one or two) of the row, from c on: the sum of coefficient times corner. A sum for each corner hides the
+ * latency of the additions. */
+static INLINE void NAME(mix)(const Workspace *space, const float *maps, float *row, const int vectors) {
+    VECTOR sum[4][2] = {{{0}}};
+    for (int64_t chunk = 0; chunk < space->chunks; chunk++) {
+        const Samples *const samples = space->samples + chunk;
+        const int count = samples->count;
+        for (int i = 0; i < count; i++) {
+            for (int corner = 0; corner < 4; corner++) {
+                const float *const cell = maps + samples->offset[corner][i];
+                const float coefficient = samples->coefficient[corner][i];
+                sum[corner][0] += coefficient * AT(cell);
+                if (vectors == 2) sum[corner][1] += coefficient * AT(cell + LANES);
+            }
         }
-        AT(row + c) = (p0 + q0) + (r0 + s0);
-        AT(row + c + LANES) = (p1 + q1) + (r1 + s1);
     }
-    if (c == space->channels) return;
-    VECTOR p = {0}, q = {0}, r = {0}, s = {0};
-    for (int64_t i = 0; i < samples; i++) {
-        p += weight[i] * AT(maps + offset[i] + c);
-        q += weight[line + i] * AT(maps + offset[line + i] + c);
-        r += weight[2 * line + i] * AT(maps + offset[2 * line + i] + c);
-        s += weight[3 * line + i] * AT(maps + offset[3 * line + i] + c);
-    }
-    AT(row + c) = (p + q) + (r + s);
+    AT(row) = (sum[0][0] + sum[1][0]) + (sum[2][0] + sum[3][0]);
+    if (vectors == 2) AT(row + LANES) = (sum[0][1] + sum[1][1]) + (sum[2][1] + sum[3][1]);
 }
 
-static FOUR NAME(fold)(VECTOR sum) {
-    FOUR parts[LANES / 4];
+typedef float NAME(Four) __attribute__((vector_size(16), aligned(4), may_alias));
+
+static INLINE NAME(Four) NAME(fold)(VECTOR sum) {
+    NAME(Four) parts[LANES / 4];
     memcpy(parts, &sum, sizeof sum);
     for (int width = LANES / 8; width > 0; width /= 2)
         for (int i = 0; i < width; i++) parts[i] += parts[i + width];
     return parts[0];
 }
 
-/* Of every corner: the parts of its product with grad_out, and coefficient times grad_out added to its gradient. */
-static void NAME(scatter)(const WORKSPACE *space, const float *maps, float *grad_maps) {
-    memset(space->partial, 0, (size_t)(16 * space->line) * sizeof(float));
-    int64_t c = 0;
-    for (; c + 2 * LANES <= space->channels; c += 2 * LANES) {
-        const VECTOR grad0 = AT(space->row + c), grad1 = AT(space->row + c + LANES);
-        for (int64_t corner = 0; corner < 4; corner++) {
-            for (int64_t i = corner * space->line; i < corner * space->line + space->samples; i++) {
-                const float *const cell = maps + space->offset[i] + c;
-                float *const grad = grad_maps + space->offset[i] + c;
-                *(FOUR *)(space->partial + 4 * i) += NAME(fold)(grad0 * AT(cell) + grad1 * AT(cell + LANES));
-                AT(grad) += space->coefficient[i] * grad0;
-                AT(grad + LANES) += space->coefficient[i] * grad1;
+/* Of every corner, over `vectors` of its channels: four parts of the product with grad_out, added to those of earlier
+ * channels; and coefficient times grad_out, added to the gradient of the cell. */
+static INLINE void NAME(scatter)(const Workspace *space, const float *maps, float *grad_maps, const float *row,
+                                 const int vectors, const int is_first) {
+    const VECTOR grad0 = AT(row), grad1 = vectors == 2 ? AT(row + LANES) : grad0;
+    for (int64_t chunk = 0; chunk < space->chunks; chunk++) {
+        Samples *const samples = space->samples + chunk;
+        const int count = samples->count;
+        for (int i = 0; i < count; i++) {
+            for (int corner = 0; corner < 4; corner++) {
+                const float *const cell = maps + samples->offset[corner][i];
+                float *const grad = grad_maps + samples->offset[corner][i];
+                const float coefficient = samples->coefficient[corner][i];
+                VECTOR product = grad0 * AT(cell);
+                if (vectors == 2) product += grad1 * AT(cell + LANES);
+                NAME(Four) *const partial = (NAME(Four) *)samples->partial[corner][i];
+                const NAME(Four) folded = NAME(fold)(product);
+                if (is_first)
+                    *partial = folded;
+                else
+                    *partial += folded;
+                AT(grad) += coefficient * grad0;
+                if (vectors == 2) AT(grad + LANES) += coefficient * grad1;
             }
         }
     }
-    if (c == space->channels) return;
-    const VECTOR grad = AT(space->row + c);
-    for (int64_t corner = 0; corner < 4; corner++) {
-        for (int64_t i = corner * space->line; i < corner * space->line + space->samples; i++) {
-            *(FOUR *)(space->partial + 4 * i) += NAME(fold)(grad * AT(maps + space->offset[i] + c));
-            AT(grad_maps + space->offset[i] + c) += space->coefficient[i] * grad;
-        }
+}
+
+/* Gradients of locations and weights, which take the place of the fractions and the weights. */
+static void NAME(differentiate)(Samples *samples, const Levels *levels) {
+    sum_partial(samples->product[0], samples->partial[0][0]);
+    for (int i = 0; i < CHUNK; i += LANES) {
+        const VECTOR p = AT(samples->product[0] + i), q = AT(samples->product[1] + i);
+        const VECTOR r = AT(samples->product[2] + i), s = AT(samples->product[3] + i);
+        const VECTOR x = AT(samples->x + i), y = AT(samples->y + i), weight = AT(samples->weight + i);
+        const VECTOR p_in = p * AT(samples->inside[0] + i), q_in = q * AT(samples->inside[1] + i);
+        const VECTOR r_in = r * AT(samples->inside[2] + i), s_in = s * AT(samples->inside[3] + i);
+        AT(samples->x + i) = weight * AT(levels->width + i) * ((1 - y) * (q_in - p_in) + y * (s_in - r_in));
+        AT(samples->y + i) = weight * AT(levels->height + i) * ((1 - x) * (r_in - p_in) + x * (s_in - q_in));
+        AT(samples->weight + i) = (AT(samples->share[0] + i) * p + AT(samples->share[1] + i) * q) +
+                                  (AT(samples->share[2] + i) * r + AT(samples->share[3] + i) * s);
     }
 }
 
-static void NAME(sum_partial)(float *restrict product, const float *restrict partial, int64_t count) {
-    for (int64_t i = 0; i < count; i++)
-        product[i] = (partial[4 * i] + partial[4 * i + 1]) + (partial[4 * i + 2] + partial[4 * i + 3]);
-}
-
-/* Gradients of one query's locations and weights; overwrites the fractions with the former. */
-static void NAME(differentiate)(const WORKSPACE *space, const Levels *levels, float *grad_locations,
-                                float *grad_weights) {
-    const int64_t line = space->line;
-    NAME(sum_partial)(space->product, space->partial, 4 * line);
-    for (int64_t i = 0; i < ROUND_UP(space->samples); i += LANES) {
-        const VECTOR p = AT(space->product + i), q = AT(space->product + line + i);
-        const VECTOR r = AT(space->product + 2 * line + i), s = AT(space->product + 3 * line + i);
-        const VECTOR x = AT(space->x + i), y = AT(space->y + i), weights = AT(space->weights + i);
-        const VECTOR p_in = p * AT(space->inside + i), q_in = q * AT(space->inside + line + i);
-        const VECTOR r_in = r * AT(space->inside + 2 * line + i), s_in = s * AT(space->inside + 3 * line + i);
-        AT(space->x + i) = weights * AT(levels->width + i) * ((1 - y) * (q_in - p_in) + y * (s_in - r_in));
-        AT(space->y + i) = weights * AT(levels->height + i) * ((1 - x) * (r_in - p_in) + x * (s_in - q_in));
-        AT(space->weights + i) = (AT(space->share + i) * p + AT(space->share + line + i) * q) +
-                                 (AT(space->share + 2 * line + i) * r + AT(space->share + 3 * line + i) * s);
-    }
-    NAME(write)(grad_locations, space->x, space->y, space->samples);
-    memcpy(grad_weights, space->weights, (size_t)space->samples * sizeof(float));
-}
-
-static void NAME(forward_part)(const Call *call, const WORKSPACE *space, const Part *part) {
+static void NAME(forward)(const Call *call, const Workspace *space, const Part *part) {
     const Sizes *const sizes = call->sizes;
-    const float *maps = call->value + (part->picture * sizes->tokens * sizes->heads + part->head) * sizes->channels;
-    if (space->maps) {
-        NAME(gather_head)(space, sizes, maps);
-        maps = space->maps;
-    }
+    const float *const maps = gather_head(call, space, part);
     for (int64_t query = part->first; query < part->last; query++) {
         const int64_t row = (part->picture * sizes->queries + query) * sizes->heads + part->head;
         NAME(locate_query)(space, call, row);
-        NAME(mix)(space, maps, space->row);
+        int64_t c = 0;
+        for (; c + 2 * LANES <= space->channels; c += 2 * LANES) NAME(mix)(space, maps + c, space->row + c, 2);
+        if (c < space->channels) NAME(mix)(space, maps + c, space->row + c, 1);
         memcpy(call->out + row * sizes->channels, space->row, (size_t)sizes->channels * sizeof(float));
     }
 }
 
-static void NAME(backward_part)(const Call *call, const WORKSPACE *space, const Part *part) {
+static void NAME(backward)(const Call *call, const Workspace *space, const Part *part) {
     const Sizes *const sizes = call->sizes;
-    const int64_t samples = space->samples, step = sizes->heads * sizes->channels;
-    const size_t channels = (size_t)sizes->channels * sizeof(float);
-    const int64_t head = (part->picture * sizes->tokens * sizes->heads + part->head) * sizes->channels;
-    const float *maps = call->value + head;
-    float *grad_maps = call->grad_value + head;
-    if (space->maps) {
-        NAME(gather_head)(space, sizes, maps);
-        maps = space->maps;
-        grad_maps = space->grad_maps;
-        memset(grad_maps, 0, (size_t)(sizes->tokens * space->channels) * sizeof(float));
-    }
+    const int64_t count = sizes->levels * sizes->points;
+    const float *const maps = gather_head(call, space, part);
+    float *const grads = start_gradient(call, space, part);
     for (int64_t query = part->first; query < part->last; query++) {
         const int64_t row = (part->picture * sizes->queries + query) * sizes->heads + part->head;
         NAME(locate_query)(space, call, row);
-        memcpy(space->row, call->grad_out + row * sizes->channels, channels);
-        NAME(scatter)(space, maps, grad_maps);
-        NAME(differentiate)(space, &call->levels, call->grad_locations + 2 * row * samples,
-                            call->grad_weights + row * samples);
+        memcpy(space->row, call->grad_out + row * sizes->channels, (size_t)sizes->channels * sizeof(float));
+        int64_t c = 0;
+        if (space->channels >= 2 * LANES) NAME(scatter)(space, maps, grads, space->row, 2, 1), c = 2 * LANES;
+        for (; c + 2 * LANES <= space->channels; c += 2 * LANES)
+            NAME(scatter)(space, maps + c, grads + c, space->row + c, 2, 0);
+        if (c < space->channels) NAME(scatter)(space, maps + c, grads + c, space->row + c, 1, c == 0);
+        for (int64_t chunk = 0; chunk < space->chunks; chunk++) {
+            const int64_t first = row * count + chunk * CHUNK;
+            NAME(differentiate)(space->samples + chunk, space->levels + chunk);
+            write_samples(space->samples + chunk, call->grad_locations + 2 * first, call->grad_weights + first);
+        }
     }
-    if (!space->maps) return;
-    for (int64_t token = 0; token < sizes->tokens; token++)
-        memcpy(call->grad_value + head + token * step, grad_maps + token * space->channels, channels);
-}
-
-/* Parts are taken one after the other from `next`, which all threads share. */
-static int NAME(work)(const Call *call, const Part *parts, int64_t count, int64_t *next, int is_backward) {
-    WORKSPACE space;
-    if (NAME(prepare)(&space, call->sizes, is_backward)) return 1;
-    for (;;) {
-        const int64_t part = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED);
-        if (part >= count) break;
-        if (is_backward)
-            NAME(backward_part)(call, &space, parts + part);
-        else
-            NAME(forward_part)(call, &space, parts + part);
-    }
-    free(space.block);
-    return 0;
-}
-
-static int NAME(forward)(const Call *call, const Part *parts, int64_t count, int64_t *next) {
-    return NAME(work)(call, parts, count, next, 0);
-}
-
-static int NAME(backward)(const Call *call, const Part *parts, int64_t count, int64_t *next) {
-    return NAME(work)(call, parts, count, next, 1);
+    finish_gradient(call, space, part);
 }
 
 #undef VECTOR
-#undef FOUR
-#undef WORKSPACE
 #undef INTEGERS
 #undef AT
 #undef INTEGERS_AT
-#undef ROUND_UP

@@ -1,0 +1,292 @@
+"""Checkpoints of Uni-Perceiver v1 and Uni-Perceiver-MoE as weights of our model (spec/uni_perceiver_v1_moe.md, 9)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from uniperceiver.config import (
+    ModelConfig,
+    MoEConfig,
+    PatchEncoderConfig,
+    PromptConfig,
+    TemperatureGroup,
+    UnifiedDecoderConfig,
+    WordEmbeddingConfig,
+)
+from uniperceiver.convert.key_rules import check
+from uniperceiver.convert.uniperceiver_v1_file import ReleaseFile
+from uniperceiver.convert.uniperceiver_v1_keys import TYPE, to_official, to_ours, why_unused
+from uniperceiver.load_report import KeyMismatchError, LoadReport
+from uniperceiver.model.patch_tokens import sine_cosine_grid
+from uniperceiver.model.segments import TaskAttributes
+from uniperceiver.model.uni_perceiver import UniPerceiver
+
+TypeEmbedding = Literal["auto", "merge", "keep"]
+"""``merge``: add the type of pictures to the patch map's bias; ``keep``: leave the bias; ``auto``: merge it in files of
+the earlier code base, since the official conversion does, and keep it in files of the current one."""
+Positions = Literal["sine", "interpolate"]
+"""Places of a new picture size: computed, as the official configurations do, or interpolated from the file's."""
+LONGEST_SIDE_OF_STAGE_1 = 160
+_SHAPE_GIVERS = (
+    "f_text.words.weight",
+    "f_text.positions.weight",
+    "f_text.token_types.weight",
+    "f_image.patches.weight",
+    "f_image.patches.bias",
+    "f_image.spatial_positions",
+    "f_image.temporal_positions.weight",
+    "g.layers.0.norm1.weight",
+)
+"""What `configuration` looks at, whatever the model."""
+_TASKS = (
+    TaskAttributes(input_image=True, input_text=False),
+    TaskAttributes(input_image=False, input_text=True),
+    TaskAttributes(input_image=True, input_text=True),
+)
+"""Classification and retrieval, language, captioning."""
+
+
+@dataclass(frozen=True)
+class V1Options:
+    """What a conversion may change."""
+
+    type_embedding: TypeEmbedding = "auto"
+    image_size: int | None = None
+    """Another picture size than the file's, in pixels."""
+    frames: int | None = None
+    """Another longest video than the file's; places in time are interpolated."""
+    positions: Positions = "sine"
+    heads: int | None = None
+    """Attention heads; None: D/64, as in every official configuration."""
+    fold: bool = False
+    """Merge the experts for the streams v1 was trained on; see `trained_streams`."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A v1 release as one of our models."""
+
+    model: UniPerceiver
+    """In evaluation mode."""
+    report: LoadReport
+    notes: tuple[str, ...]
+    """What the file is, and what was decided about it, one sentence each."""
+    unused: Mapping[str, Tensor]
+    """Official tensors that do not take part in the computation, kept so that the way back gives the same file."""
+
+
+def convert_uniperceiver_v1(release: ReleaseFile, options: V1Options | None = None) -> Conversion:
+    """The model of a release, whole or folded.
+
+    Raises:
+        KeyMismatchError: names or shapes that do not fit together.
+        ValueError: options that the file does not allow, e.g. folding a dense model.
+    """
+    options = options or V1Options()
+    weights, report = to_ours(release.tensors)
+    lacking = [name for name in _SHAPE_GIVERS if name not in weights]
+    if lacking:
+        raise KeyMismatchError("the Uni-Perceiver v1 file", replace(report, missing=tuple(lacking)))
+    notes = [_what(release, weights)]
+    config = configuration(weights, options.heads)
+    if options.fold and config.decoder.moe is None:
+        raise ValueError(
+            "only Uni-Perceiver-MoE has experts to fold, and this file is a dense model: leave out folding"
+        )
+    weights = dict(weights)
+    report = _with_one_norm(report, notes)
+    _merge_type(weights, release, options.type_embedding, notes)
+    config = _resize(weights, config, options, notes)
+    with torch.device("meta"):
+        model = UniPerceiver(config)
+    report = check(weights, model.state_dict(), report, "the Uni-Perceiver v1 file")
+    model.load_state_dict(weights, assign=True)
+    model.requires_grad_(True)
+    model.eval()
+    if options.fold:
+        model = folded(model)
+        notes.append(f"experts folded for {len(trained_streams())} streams; gates and experts are gone")
+    unused = {name: release.tensors[name] for name in report.dropped}
+    return Conversion(model, report, tuple(notes), unused)
+
+
+def to_uniperceiver_v1(model: UniPerceiver, unused: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The way back: a v1 model's state dict under the names of the official current code.
+
+    ``unused`` is `Conversion.unused`; without it the file lacks tensors that the official code has but never uses.
+    ValueError for a folded model and for one of another family.
+    """
+    if model.config.decoder.moe is not None and model.config.decoder.moe.folded:
+        raise ValueError("a folded model has no experts to give back: convert the original file without folding")
+    weights = model.state_dict()
+    names = to_official(weights, packed_attention=model.config.decoder.moe is None)
+    return {theirs: _official_shape(theirs, weights[ours]) for theirs, ours in names.items()} | dict(unused)
+
+
+def configuration(weights: Mapping[str, Tensor], heads: int | None = None) -> ModelConfig:
+    """The model configuration that tensors under our names imply. ``heads``: None is one for each 64 of the width."""
+    words = weights["f_text.words.weight"]
+    vocabulary, width = words.shape
+    if heads is None and width % 64:
+        raise ValueError(f"a width of {width} does not say how many heads there are (D/64 officially): give heads")
+    patch = weights["f_image.patches.weight"].shape[-1]
+    size = math.isqrt(len(weights["f_image.spatial_positions"])) * patch
+    layers = 1 + max(int(name.split(".")[2]) for name in weights if name.startswith("g.layers."))
+    first, plain = "g.layers.0.feed_forward.first.experts.0.weight", "g.layers.0.feed_forward.first.weight"
+    return ModelConfig(
+        image=PatchEncoderConfig(
+            kind="patches",
+            image_size=size,
+            patch=patch,
+            frames=len(weights["f_image.temporal_positions.weight"]),
+            position_size=min(size, LONGEST_SIDE_OF_STAGE_1),
+        ),
+        text=WordEmbeddingConfig(
+            kind="words",
+            vocabulary_size=vocabulary,
+            positions=len(weights["f_text.positions.weight"]),
+            token_types=len(weights["f_text.token_types.weight"]),
+            spe_id=vocabulary - 1,
+            spe_bias="f_text.spe_bias" in weights,
+        ),
+        decoder=UnifiedDecoderConfig(
+            width=width,
+            layers=layers,
+            heads=heads or width // 64,
+            feedforward=len(weights[first] if first in weights else weights[plain]),
+            drop_path=0.2 if width >= 1024 else 0.1,
+            layer_scale=1e-3,
+            moe=_experts(weights),
+            type_codes=False,
+            text_positions=0,
+            own_spe=False,
+            input_norm=True,
+            prompts=_prompts(weights),
+        ),
+        temperatures=tuple(g for g in get_args(TemperatureGroup) if f"log_inverse_temperatures.{g}" in weights),
+    )
+
+
+def trained_streams() -> list[tuple[int, ...]]:
+    """Routing bits of all streams of v1-MoE's table (section 6), and of texts beside a picture, which it lacks.
+
+    The last is that of a question about a picture: the official code has no visual question answering with experts.
+    """
+    classify, language, words = _TASKS
+    return [
+        classify.bits("image", "input", False),
+        language.bits("text", "input", False),
+        words.bits("image", "input", False),
+        words.bits("text", "input", True),
+        classify.bits("text", "target", False),
+        words.bits("text", "target", False),
+        words.bits("text", "input", False),
+    ]
+
+
+def folded(model: UniPerceiver) -> UniPerceiver:
+    """A model for deployment: experts merged for the `trained_streams`, its configuration saying so."""
+    config = model.config
+    assert config.decoder.moe is not None
+    bits = tuple("".join(map(str, stream)) for stream in trained_streams())
+    moe = replace(config.decoder.moe, folded=bits)
+    with torch.device("meta"):
+        lean = UniPerceiver(replace(config, decoder=replace(config.decoder, moe=moe)))
+    merged = {f"g.{name}": tensor for name, tensor in model.g.fold(trained_streams()).state_dict().items()}
+    rest = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("g.")}
+    lean.load_state_dict(rest | merged, assign=True)
+    return lean.eval()
+
+
+def explained(conversion: Conversion) -> list[str]:
+    """One line for each name in the file: what became of it."""
+    used = [f"{theirs} -> {ours}" for theirs, ours in conversion.report.matched]
+    return [*used, *(f"{name} not used: {why_unused(name)}" for name in conversion.report.dropped)]
+
+
+def _what(release: ReleaseFile, weights: Mapping[str, Tensor]) -> str:
+    experts = any(".experts." in name for name in weights)
+    packed = any("in_proj_weight" in name for name in release.tensors)
+    base = "earlier DeepSpeed code base (ds)" if release.is_raw else "current code base (torch, or a converted ds)"
+    kind = "Uni-Perceiver-MoE" if experts else f"dense, attention {'packed' if packed else 'as in MoE models'}"
+    beside = f"; beside the weights, not used: {', '.join(release.beside)}" if release.beside else ""
+    return f"{kind}, names of the {base}, {release.container} file{beside}"
+
+
+def _experts(weights: Mapping[str, Tensor]) -> MoEConfig | None:
+    names = [
+        name for name in weights if name.startswith("g.layers.0.attention.first.experts.") and name.endswith("bias")
+    ]
+    if not names:
+        return None
+    return MoEConfig(experts=len(names), layers="even", in_attention=True, targets_have_image_bit=True)
+
+
+def _prompts(weights: Mapping[str, Tensor]) -> PromptConfig | None:
+    inputs = weights.get("g.layers.0.prompts.inputs")
+    return None if inputs is None else PromptConfig(len(inputs), "g.layers.0.prompts.targets" in weights)
+
+
+def _with_one_norm(report: LoadReport, notes: list[str]) -> LoadReport:
+    """Of two copies of the shared norm that differ, the pictures' counts, as in the official loader."""
+    norms = [pair for pair in report.disagreeing if "embeddings_norm" in pair[0]]
+    if norms:
+        notes.append("the two copies of the embeddings' norm differ: video_embed's is used, as by the official loader")
+    return replace(report, disagreeing=tuple(pair for pair in report.disagreeing if pair not in norms))
+
+
+def _merge_type(weights: dict[str, Tensor], release: ReleaseFile, choice: TypeEmbedding, notes: list[str]) -> None:
+    """Add the type of pictures to the bias of the patch map, which is exact: both come before the same norm."""
+    vector = release.tensors.get(TYPE)
+    if vector is None:
+        if choice == "merge":
+            raise ValueError(f"the file has no {TYPE} to merge: convert it without merging")
+        return
+    is_merged = choice == "merge" or (choice == "auto" and release.is_raw)
+    if is_merged:
+        weights["f_image.patches.bias"] = weights["f_image.patches.bias"] + vector[0]
+    state = "was now added to" if is_merged else "was taken to be already in"
+    notes.append(
+        f"the type of pictures ({TYPE}, length {float(vector.norm()):.3g}) {state} the patch map's bias; the file does not"
+        " say whether it was, so if pictures are recognised badly, convert with the other choice"
+    )
+
+
+def _resize(weights: dict[str, Tensor], config: ModelConfig, options: V1Options, notes: list[str]) -> ModelConfig:
+    """Places for another picture size or number of frames."""
+    image = config.image
+    assert isinstance(image, PatchEncoderConfig)
+    if options.frames is not None and options.frames != image.frames:
+        key = "f_image.temporal_positions.weight"
+        weights[key] = F.interpolate(weights[key].T[None], options.frames, mode="linear")[0].T.contiguous()
+        notes.append(f"places in time interpolated from {image.frames} to {options.frames}")
+        image = replace(image, frames=options.frames)
+    if options.image_size is not None and options.image_size != image.image_size:
+        size = options.image_size
+        how = "interpolated from those" if options.positions == "interpolate" else "computed anew instead of those"
+        notes.append(f"places of {size}-pixel pictures {how} of {image.image_size} pixels")
+        new = replace(image, image_size=size)
+        weights["f_image.spatial_positions"] = _places(weights["f_image.spatial_positions"], new, options.positions)
+        image = new
+    return replace(config, image=image)
+
+
+def _places(table: Tensor, image: PatchEncoderConfig, how: Positions) -> Tensor:
+    side = image.image_size // image.patch
+    if how == "sine":
+        return sine_cosine_grid(side, table.shape[1], image.position_size / image.image_size)
+    old = math.isqrt(len(table))
+    grid = table.T.unflatten(1, (old, old))[None]
+    return F.interpolate(grid, (side, side), mode="bilinear", align_corners=False)[0].flatten(1).T.contiguous()
+
+
+def _official_shape(name: str, tensor: Tensor) -> Tensor:
+    """v1 writes the bias of <SPE> as (1, D)."""
+    return tensor[None] if name.endswith("s_token_bias") else tensor
