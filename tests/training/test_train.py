@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 import torch
 
 from uniperceiver.checkpoint import CheckpointError, load_checkpoint, load_training_state
-from uniperceiver.config import OptimizerConfig, Sampling, TrainConfig, load_train_config
+from uniperceiver.config import OptimizerConfig, Sampling, TrainConfig, WeightAverageConfig, load_train_config
+from uniperceiver.data.loading import LoadingProcessError
+from uniperceiver.training.batch_record import read_batch
 from uniperceiver.training.train import Training, initial, train
 
 
@@ -132,3 +135,100 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(config: Train
         training.take_step()
     for name, tensor in model.state_dict().items():
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0, equal_nan=True)
+
+
+def evaluated(config: TrainConfig, **changes: object) -> TrainConfig:
+    """One stream, evaluated after every second step."""
+    streams = {"folders": config.streams["folders"]}
+    given = {"streams": streams, "evaluate_every": 2, "keep_best": "folders/top1"} | changes
+    return replace(config, **given)  # type: ignore[arg-type]
+
+
+def test_the_best_checkpoint_by_a_metric_stays(config: TrainConfig, tmp_path: Path) -> None:
+    average = WeightAverageConfig(decay=0.9)
+    train(evaluated(config, weight_average=average, keep_last=2), tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "evaluations.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 6, 8]
+    values = [line["metrics"]["folders/top1"] for line in lines]
+    best = load_training_state(tmp_path / "run" / "best")
+    assert best.best is not None
+    assert best.best.value == pytest.approx(max(values))
+    assert best.step == best.best.step == lines[values.index(max(values))]["step"]
+    assert len(list((tmp_path / "run" / "kept").iterdir())) == 2
+    averaged, plain = (load_checkpoint(tmp_path / "run" / "best", average=which) for which in (True, False))
+    assert not torch.equal(averaged.model.g.proj.weight, plain.model.g.proj.weight)
+
+
+def test_training_stops_early_and_resuming_does_not_go_on(config: TrainConfig, tmp_path: Path) -> None:
+    config = evaluated(config, patience=1, optimizer=OptimizerConfig(learning_rate=1e-12))
+    folder = train(config, tmp_path / "run")
+    assert load_training_state(folder).step == 4, "nothing is learnt, so the second evaluation brings nothing new"
+    train(config, tmp_path / "run", resume=True)
+    assert load_training_state(folder).step == 4
+
+
+def test_evaluation_changes_nothing_in_training(config: TrainConfig, tmp_path: Path) -> None:
+    evaluating = weights(train(evaluated(config), tmp_path / "evaluating"))
+    silent = weights(train(evaluated(config, evaluate_every=None, keep_best=None), tmp_path / "silent"))
+    assert all(torch.equal(evaluating[name], silent[name]) for name in silent)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"keep_best": "folders"}, "STREAM/METRIC"),
+        ({"keep_best": "nobody/top1"}, "evaluation data"),
+        ({"evaluate_every": None}, "evaluate_every"),
+        ({"keep_best": None, "patience": 2}, "keep_best"),
+    ],
+)
+def test_settings_that_do_not_go_together(config: TrainConfig, changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        evaluated(config, **changes)
+
+
+def test_an_unknown_metric_is_named_with_those_there_are(config: TrainConfig, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="folders/top5"):
+        train(evaluated(config, keep_best="folders/topp1"), tmp_path / "run")
+
+
+def test_an_exploding_loss_leaves_the_checkpoint_and_writes_the_batch_aside(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    config = replace(config, streams={"folders": config.streams["folders"]}, checkpoint_every=2)
+    training = Training(config, tmp_path / "run", initial(config), "cpu")
+    training.take_step()
+    training.save()
+    before = (tmp_path / "run" / "checkpoint" / "model.safetensors").read_bytes()
+    training.config = replace(config, largest_loss=1e-6)
+    with pytest.raises(FloatingPointError, match=r"step 2, stream folders: the loss has exploded.*bad_batches"):
+        training.take_step()
+    assert (tmp_path / "run" / "checkpoint" / "model.safetensors").read_bytes() == before
+    (written,) = (tmp_path / "run" / "bad_batches").iterdir()
+    tensors, about = read_batch(written)
+    assert tensors["images.pixels"].shape[0] == 2
+    assert (about["step"], about["stream"]) == (2, "folders")
+
+
+def test_a_bad_gradient_names_its_parameter_and_writes_the_batch_aside(config: TrainConfig, tmp_path: Path) -> None:
+    config = replace(
+        config, streams={"folders": config.streams["folders"]}, optimizer=OptimizerConfig(name="adamw", clip_norm=1.0)
+    )
+    training = Training(config, tmp_path / "run", initial(config), "cpu")
+    training.model.g.proj.bias.register_hook(lambda gradient: gradient * float("nan"))
+    before = {name: tensor.clone() for name, tensor in training.model.state_dict().items()}
+    with pytest.raises(FloatingPointError, match=r"g\.proj\.bias is not finite.*bad_batches"):
+        training.take_step()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in training.model.state_dict().items())
+
+
+def test_a_dead_loading_process_is_a_clear_error_and_costs_no_checkpoint(config: TrainConfig, tmp_path: Path) -> None:
+    training = Training(replace(config, workers=1), tmp_path / "run", initial(config), "cpu")
+    training.take_step()
+    training.save()
+    for child in multiprocessing.active_children():
+        child.kill()
+    with pytest.raises(LoadingProcessError, match="lower `workers`"):
+        for _ in range(8):
+            training.take_step()
+    assert load_training_state(tmp_path / "run" / "checkpoint").step == 1
