@@ -31,7 +31,7 @@ from uniperceiver.config import (
 from uniperceiver.data.datasets import open_dataset
 from uniperceiver.demo import demo_config
 
-PATHS = dict.fromkeys(("cifar", "imagenet", "coco", "flickr", "cutouts"), "somewhere") | {
+PATHS = dict.fromkeys(("cifar", "imagenet", "coco", "flickr", "cutouts", "data"), "somewhere") | {
     "names": "80",
     "held_out": "20",
     "with_relatives": "true",
