@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from uniperceiver.evaluation.recall import chance_recall, retrieval_recall
+from uniperceiver.evaluation.recall import chance_recall, fold_chance, fold_recall, retrieval_recall
 
 IMAGE_OF_TEXT = np.array([0, 0, 1, 1, 2, 2])
 """Three images, two captions each."""
@@ -74,3 +74,26 @@ def test_wrong_input_is_an_error() -> None:
         retrieval_recall(np.ones((2, 3)), np.ones((2, 4)), np.array([0, 1]))
     with pytest.raises(ValueError, match="not finite"):
         retrieval_recall(np.full((1, 3), np.nan), np.ones((1, 3)), np.array([0]))
+
+
+def test_folds_rank_among_themselves_and_are_averaged() -> None:
+    random = np.random.default_rng(0)
+    image_of_text = np.repeat(np.arange(30), 5)[random.permutation(150)]
+    images, texts = random.normal(size=(30, 8)), random.normal(size=(150, 8))
+    texts += images[image_of_text]
+    by_hand = []
+    for start in (0, 10, 20):
+        inside = [i for i in range(150) if start <= image_of_text[i] < start + 10]
+        by_hand.append(retrieval_recall(images[start : start + 10], texts[inside], image_of_text[inside] - start))
+    folds = fold_recall(images, texts, image_of_text, fold=10)
+    assert folds == pytest.approx({name: np.mean([part[name] for part in by_hand]) for name in by_hand[0]})
+    assert folds["text_to_image_r1"] > retrieval_recall(images, texts, image_of_text)["text_to_image_r1"]
+    assert fold_recall(images, texts, image_of_text, fold=30) == retrieval_recall(images, texts, image_of_text)
+    with pytest.raises(ValueError, match="folds of 7"):
+        fold_recall(images, texts, image_of_text, fold=7)
+
+
+def test_a_constant_embedding_reaches_exactly_chance_in_folds() -> None:
+    image_of_text = np.array([0, 0, 0, 1, 2, 2, 3])
+    recall = fold_recall(np.ones((4, 3)), np.ones((7, 3)), image_of_text, 2, (1, 3))
+    assert recall == pytest.approx(fold_chance(image_of_text, 2, (1, 3)))

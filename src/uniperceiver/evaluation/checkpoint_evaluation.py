@@ -9,7 +9,7 @@ import torch
 
 from uniperceiver.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from uniperceiver.config import ConfigError, StreamConfig, TrainConfig
-from uniperceiver.data.datasets import Dataset, open_dataset
+from uniperceiver.data.datasets import Dataset
 from uniperceiver.data.transforms import test_transform
 from uniperceiver.evaluation.evaluate import evaluate
 from uniperceiver.evaluation.example_collection import ExampleCollector
@@ -17,6 +17,7 @@ from uniperceiver.evaluation.html_report import write_html_report
 from uniperceiver.evaluation.report import StreamReport, write_report
 from uniperceiver.tasks import NAMING_TASKS, build_task, find_candidates
 from uniperceiver.tasks.candidates import CandidateSet
+from uniperceiver.tasks.fitting_data import open_data_for
 from uniperceiver.tasks.task import Task, TaskSetting
 
 
@@ -71,7 +72,8 @@ def _chosen(config: TrainConfig, streams: Sequence[str] | None) -> dict[str, Str
 def _evaluate_stream(checkpoint: Checkpoint, name: str, stream: StreamConfig) -> dict[str, StreamReport]:
     """The report of a stream and, where it has data of names that training never saw, of these."""
     assert stream.evaluation is not None
-    training = open_dataset(stream.dataset)
+    kind = stream.task.kind
+    evaluated, training = open_data_for(kind, stream.evaluation), open_data_for(kind, stream.dataset)
     setting = TaskSetting(stream.task, checkpoint.tokenizer, checkpoint.model.config.pixels)
     if name in checkpoint.tasks:
         stored = checkpoint.tasks[name]
@@ -79,10 +81,10 @@ def _evaluate_stream(checkpoint: Checkpoint, name: str, stream: StreamConfig) ->
     else:  # a stream that the checkpoint was not trained on: its candidates are those that training would find
         candidates = find_candidates(setting, training)
     task = build_task(setting, candidates)
-    reports = {name: _evaluate_data(checkpoint, task, stream, open_dataset(stream.evaluation), training)}
+    reports = {name: _evaluate_data(checkpoint, task, stream, evaluated, training)}
     if stream.held_out_evaluation is not None:
-        novel = open_dataset(stream.held_out_evaluation)
-        if stream.task.kind in NAMING_TASKS:
+        novel = open_data_for(kind, stream.held_out_evaluation)
+        if kind in NAMING_TASKS:
             task = build_task(setting, find_candidates(setting, novel))
         reports[f"{name}-held-out"] = _evaluate_data(checkpoint, task, stream, novel, None)
     return reports

@@ -10,7 +10,7 @@ import numpy as np
 
 from uniperceiver.data.records import CaptionedImage, LabelledImage
 from uniperceiver.evaluation.accuracy import accuracy_by_target, constant_accuracy, top_k_accuracy
-from uniperceiver.evaluation.recall import chance_recall, retrieval_recall
+from uniperceiver.evaluation.recall import KARPATHY_TEST, chance_recall, fold_chance, fold_recall, retrieval_recall
 from uniperceiver.predictions import Classification, Embeddings, FilledMask
 
 
@@ -126,12 +126,18 @@ class RetrievalScorer:
     def result(self) -> EvaluationResult:
         """Recalls; the baseline is chance."""
         image_of_text = np.repeat(np.arange(len(self.images)), [len(texts) for texts in self.texts])
+        images, texts = np.stack(self.images), np.concatenate(self.texts)
+        metrics, baselines, folds = retrieval_recall(images, texts, image_of_text), chance_recall(image_of_text), ""
+        if len(images) == KARPATHY_TEST:
+            metrics |= {f"1k_{name}": value for name, value in fold_recall(images, texts, image_of_text).items()}
+            baselines |= {f"1k_{name}": value for name, value in fold_chance(image_of_text).items()}
+            folds = " 1k: means over five folds of 1,000 images."
         return EvaluationResult(
-            metrics=retrieval_recall(np.stack(self.images), np.concatenate(self.texts), image_of_text),
-            baselines=chance_recall(image_of_text),
+            metrics=metrics,
+            baselines=baselines,
             main="image_to_text_r1",
             count=len(self.images),
             unit="images",
             protocol=f"All {len(image_of_text)} captions against all {len(self.images)} images; an image is right when "
-            "any of its captions is found. Baseline: chance.",
+            f"any of its captions is found.{folds} Baseline: chance.",
         )
