@@ -80,6 +80,14 @@ def test_runs_go_by_steps_and_short_ones_warm_up_for_less(make_baseline) -> None
     assert set(single.streams) == {"labels"}
 
 
+def test_runs_are_evaluated_at_their_end_alone(make_baseline) -> None:
+    """A best checkpoint by the metric of a stream would be refused where the stream is removed."""
+    baseline = make_baseline("labels", "pairs")
+    chosen = replace(baseline.training, evaluate_every=2, keep_best="labels/top1", patience=1, keep_last=3)
+    training = training_of(replace(baseline, training=chosen), Variation(("pairs",)), 0, "m.yaml")
+    assert (training.evaluate_every, training.keep_best, training.patience, training.keep_last) == (None, None, None, 1)
+
+
 def test_processes_share_out_the_batch(make_baseline) -> None:
     baseline = make_baseline("labels", "pairs", processes=2)
     own = Variation(baseline.streams, optimizer="adamw", gathers_negatives=False)

@@ -24,18 +24,19 @@ class Column:
     metric: str
     """Its name in `EvaluationResult.metrics`."""
     title: str
+    """Short: the tables are wide."""
     needs_regions: bool = False
 
 
 COLUMNS = (
-    Column("detection", "box_ap", "Detection box AP", needs_regions=True),
-    Column("classification", "top1", "Classification top-1"),
-    Column("retrieval", "image_to_text_r1", "Retrieval R@1 I2T"),
-    Column("retrieval", "text_to_image_r1", "Retrieval R@1 T2I"),
-    Column("captioning", "bleu4", "Caption BLEU-4"),
-    Column("detection", "mask_ap", "Segmentation mask AP", needs_regions=True),
-    Column("masked_language_modeling", "top1", "Masked words top-1"),
-    Column("visual_question_answering", "accuracy", "VQA accuracy"),
+    Column("detection", "box_ap", "box AP", needs_regions=True),
+    Column("classification", "top1", "top-1"),
+    Column("retrieval", "image_to_text_r1", "I2T R@1"),
+    Column("retrieval", "text_to_image_r1", "T2I R@1"),
+    Column("captioning", "bleu4", "BLEU-4"),
+    Column("detection", "mask_ap", "mask AP", needs_regions=True),
+    Column("masked_language_modeling", "top1", "words"),
+    Column("visual_question_answering", "accuracy", "VQA"),
 )
 """The five figures of the paper's ablations, in its order, and three more: its ablations leave these tasks out."""
 
@@ -70,7 +71,7 @@ class Row:
 class Contrast:
     """Two rows to compare, seed by seed."""
 
-    question: str
+    claim: str
     row: str
     """Title of the row that should be as good…"""
     against: str
@@ -239,7 +240,9 @@ def _table_5(baseline: Baseline, encoders: Sequence[Encoder]) -> AblationTable:
 def _claim(baseline: Baseline) -> AblationTable:
     """Joint against single-task training (Tab. 3), and the strategies of Tab. 4."""
     title = "one model per task"
-    singles = Row(title, (title, "", "✓"), paper_figures.TABLE_3["Single Task"], _single(baseline, is_conditional=True))
+    singles = Row(
+        title, (title, "✓", "✓"), paper_figures.TABLE_3["Single Task"], _single(baseline, is_conditional=True)
+    )
     rows = (singles, *_sampling_rows(baseline))
     mixed, plain, gathered, joint = (row.title for row in rows[1:])
     contrasts = (

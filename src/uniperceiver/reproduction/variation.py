@@ -102,6 +102,8 @@ def _image(image: ImageEncoderConfig, variation: Variation) -> ImageEncoderConfi
 def training_of(baseline: Baseline, variation: Variation, seed: int, model: str) -> TrainConfig:
     """The training of a run: as many steps as its streams have in the joint training with the same seed.
 
+    It is evaluated at its end and never stops before, whatever the baseline says.
+
     Args:
         baseline: the joint training.
         variation: what to change.
@@ -117,6 +119,10 @@ def training_of(baseline: Baseline, variation: Variation, seed: int, model: str)
         optimizer=_optimizer(baseline, variation),
         sampling=variation.sampling,
         seed=seed,
+        evaluate_every=None,
+        keep_best=None,
+        patience=None,
+        keep_last=1,
         checkpoint_every=min(baseline.training.checkpoint_every, max(1, steps // 4)),
     )
 
