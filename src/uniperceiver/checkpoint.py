@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -149,7 +149,7 @@ def _write(checkpoint: Checkpoint, fresh: Path) -> None:
     _write_yaml(to_data(checkpoint.model.config), fresh / "config.yaml")
     checkpoint.tokenizer.save(fresh / "tokenizer.json")
     tasks = {
-        name: {"config": to_data(task.config), "texts": list(task.texts), "token_ids": list(task.token_ids)}
+        name: {"config": to_data(task.config), "texts": list(task.texts), "token_ids": _runs(task.token_ids)}
         for name, task in checkpoint.tasks.items()
     }
     _write_yaml(tasks, fresh / "tasks.yaml")
@@ -240,10 +240,27 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise CheckpointError(f"{path} is broken: {error}") from error
 
 
+def _runs(ids: Sequence[int]) -> list[int | list[int]]:
+    """Numbers with runs of successive ones as [first, last]: a whole vocabulary is one line instead of fifty thousand."""
+    runs: list[list[int]] = []
+    for index in ids:
+        if runs and index == runs[-1][1] + 1:
+            runs[-1][1] = index
+        else:
+            runs.append([index, index])
+    return [first if first == last else [first, last] for first, last in runs]
+
+
+def _listed(runs: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
+    """What `_runs` was given."""
+    pairs = [(run, run) if isinstance(run, int) else run for run in runs]
+    return tuple(index for first, last in pairs for index in range(first, last + 1))
+
+
 def _stored_task(data: Any, folder: Path) -> StoredTask:
     try:
         config = from_data(TaskConfig, data["config"], str(folder / "tasks.yaml"))
-        return StoredTask(config, tuple(data["texts"]), tuple(data["token_ids"]))
+        return StoredTask(config, tuple(data["texts"]), _listed(data["token_ids"]))
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / 'tasks.yaml'}: a task needs config, texts and token_ids ({error})") from None
 

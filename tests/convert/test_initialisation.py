@@ -91,7 +91,7 @@ def test_clip_sets_its_modified_resnet(tiny_model_config: ModelConfig, tmp_path:
     picture = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(model.f_image.backbone(picture)[-1], network(picture)[-1], rtol=1e-3, atol=1e-3)
-    with pytest.raises(ValueError, match="image.backbone.name resnet50_clip, but it is resnet50"):
+    with pytest.raises(ValueError, match=r"resnet50_clip, but it is resnet50"):
         initialise(with_backbone(tiny_model_config, "resnet50"), str(tmp_path / "clip.safetensors"))
 
 

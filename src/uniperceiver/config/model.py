@@ -306,8 +306,9 @@ class ModelConfig:
     @property
     def tokenizer(self) -> str | None:
         """Where the tokenizer comes from."""
-        is_embedding = isinstance(self.text, WordEmbeddingConfig)
-        return self.text.tokenizer if is_embedding else self.text.tokenizer or self.text.pretrained
+        if isinstance(self.text, WordEmbeddingConfig):
+            return self.text.tokenizer
+        return self.text.tokenizer or self.text.pretrained
 
     @property
     def pixels(self) -> BackboneConfig | PatchEncoderConfig:

@@ -31,6 +31,9 @@ class ImageSizeConfig:
     """Evaluation: square side, or the shorter side for detection."""
     test_longest: Positive = 1333
     """Detection in evaluation: bound of the longer side."""
+    squeeze: bool = True
+    """Evaluation, tasks with texts about pictures. True: the whole picture squeezed into the square; False: the shorter
+    side resized to the square's, and the centre taken, as v1 does (spec/uni_perceiver_v1_moe.md, 7.5)."""
     scale: tuple[float, float] = (0.08, 1.0)
     """Training. Random resized crop: range of the area kept. Detection: range of the large scale jitter."""
     flip: bool = True

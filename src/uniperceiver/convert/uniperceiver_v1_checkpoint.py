@@ -59,7 +59,7 @@ def _tasks(model: UniPerceiver, answers: tuple[str, ...]) -> dict[str, StoredTas
     """v1's tasks with its settings of zero-shot evaluation (sections 4 and 5); class names are given when asked."""
     assert isinstance(model.config.image, PatchEncoderConfig)
     size = model.config.image.image_size
-    image = ImageSizeConfig(train=size, test=size)
+    image = ImageSizeConfig(train=size, test=size, squeeze=False)
     words = tuple(range(model.config.text.vocabulary_size))
     caption = TaskConfig(kind="captioning", image=image, max_tokens=21, beams=2, length_penalty=2.0)
     tasks = {

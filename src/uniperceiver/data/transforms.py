@@ -17,6 +17,7 @@ from torchvision.transforms.v2 import functional as F
 
 from uniperceiver.boxes import masks_to_boxes
 from uniperceiver.config import ImageSizeConfig, TaskKind
+from uniperceiver.data.outlines import DrawnObject, Outline, Window, draw, draw_in_window
 from uniperceiver.data.records import (
     AnnotatedImage,
     CaptionedImage,
@@ -59,11 +60,12 @@ def train_transform(kind: TaskKind, size: ImageSizeConfig) -> Transform:
 
 def test_transform(kind: TaskKind, size: ImageSizeConfig) -> Transform:
     """What a task's pictures go through in evaluation and inference; nothing in it is random."""
+    described = SquareResize(size.test) if size.squeeze else CentreCrop(size.test, margin=1.0)
     transforms: dict[TaskKind, Transform] = {
         "classification": CentreCrop(size.test),
-        "captioning": SquareResize(size.test),
-        "retrieval": SquareResize(size.test),
-        "visual_question_answering": SquareResize(size.test),
+        "captioning": described,
+        "retrieval": described,
+        "visual_question_answering": described,
         "detection": DetectionResize(size.test, size.test_longest),
         "masked_language_modeling": unchanged,
     }
@@ -111,9 +113,10 @@ class RandomCrop:
 
 @dataclass(frozen=True)
 class CentreCrop:
-    """Shorter side resized to 256/224 of ``side``, bicubic, then the central square."""
+    """Shorter side resized to ``margin`` times ``side``, bicubic, then the central square."""
 
     side: int
+    margin: float = RESIZE_FOR_CROP
 
     def __call__(self, record: Record) -> Record:
         """The record with a (3, side, side) picture."""
@@ -121,7 +124,7 @@ class CentreCrop:
         shorter = min(picture.image.shape[1:])
         # What lies further from the centre cannot be in the crop, and resizing a very long picture takes its memory.
         near = F.center_crop(picture.image, [min(length, 2 * shorter) for length in picture.image.shape[1:]])
-        resized_side = int(self.side * RESIZE_FOR_CROP)
+        resized_side = int(self.side * self.margin)
         resized = F.resize(near, [resized_side], interpolation=InterpolationMode.BICUBIC, antialias=True)
         return replace(picture, image=F.center_crop(resized, [self.side, self.side]))
 
@@ -186,7 +189,8 @@ class RandomShorterSide:
 class DetectionCrop:
     """Resize, flip, crop at a random place or fill up with grey to a square; boxes are those of the visible masks.
 
-    Objects of which fewer than `MIN_OBJECT_PIXELS` stay visible are dropped; a crop without objects is kept.
+    Only what stays visible is resized, and polygons are brought to size as polygons and drawn once. Objects of which
+    fewer than `MIN_OBJECT_PIXELS` stay visible are dropped; a crop without objects is kept.
     """
 
     side: int
@@ -195,27 +199,89 @@ class DetectionCrop:
 
     def __call__(self, record: Record) -> Record:
         """The record with a (3, side, side) picture."""
-        annotated = _annotated(record)
-        height, width = self.resizing(*annotated.image.shape[1:])
-        image = F.resize(annotated.image, [height, width], antialias=True)
-        masks = _resized_masks(annotated.masks, height, width)
-        if self.flip and torch.rand(()) < 0.5:
-            image, masks = F.horizontal_flip(image), F.horizontal_flip(masks)
-        top, left = (int(torch.randint(0, max(length - self.side, 0) + 1, ())) for length in (height, width))
-        visible = min(height, self.side), min(width, self.side)
-        fill = [0, 0, self.side - visible[1], self.side - visible[0]]
-        image = F.pad(F.crop(image, top, left, *visible), fill, fill=PADDING_GREY)
-        masks = F.pad(F.crop(masks, top, left, *visible), fill, fill=0)
-        kept = masks.flatten(1).sum(dim=1) >= MIN_OBJECT_PIXELS
-        masks = masks[kept].bool()
-        return replace(
-            annotated,
-            image=image,
-            boxes=masks_to_boxes(masks),
-            masks=masks,
-            labels=annotated.labels[kept],
-            is_crowd=annotated.is_crowd[kept],
+        if not isinstance(record, OutlinedImage):
+            record = _annotated(record)
+        window = self._window(record.image.shape[1], record.image.shape[2])
+        image = _cut(record.image, window)
+        size = [window.new_height, window.new_width]
+        image = F.resize(image, size, antialias=True)
+        image = F.horizontal_flip(image) if window.flip else image
+        fill = [0, 0, self.side - window.new_width, self.side - window.new_height]
+        objects = self._drawn(record, window) if isinstance(record, OutlinedImage) else self._resized(record, window)
+        return AnnotatedImage(
+            image=F.pad(image, fill, fill=PADDING_GREY),
+            image_id=record.image_id,
+            boxes=objects.boxes,
+            masks=objects.masks,
+            labels=record.labels[objects.kept],
+            is_crowd=record.is_crowd[objects.kept],
+            original_size=record.original_size,
         )
+
+    def _window(self, height: int, width: int) -> Window:
+        """The part of a picture that is seen; its sides are whole pixels, so the scale is met to half a pixel."""
+        new_height, new_width = self.resizing(height, width)
+        flip = self.flip and bool(torch.rand(()) < 0.5)
+        visible = min(new_height, self.side), min(new_width, self.side)
+        part = _part(visible[0], new_height, height), _part(visible[1], new_width, width)
+        top, left = (
+            int(torch.randint(0, whole - seen + 1, ())) for whole, seen in zip((height, width), part, strict=True)
+        )
+        return Window(top, left, *part, *visible, flip)
+
+    def _drawn(self, record: OutlinedImage, window: Window) -> VisibleObjects:
+        """Objects given by outlines: drawn small, then laid into masks (n, side, side)."""
+        drawn = [_draw(outline, record, window) for outline in record.outlines]
+        kept = torch.tensor([entry.area >= MIN_OBJECT_PIXELS for entry in drawn], dtype=torch.bool)
+        visible = [entry for entry in drawn if entry.area >= MIN_OBJECT_PIXELS]
+        masks = torch.zeros(len(visible), self.side, self.side, dtype=torch.bool)
+        for mask, entry in zip(masks.numpy(), visible, strict=True):
+            height, width = entry.mask.shape
+            mask[entry.top : entry.top + height, entry.left : entry.left + width] = entry.mask
+        boxes = torch.tensor([entry.box for entry in visible], dtype=torch.float32).reshape(-1, 4)
+        return VisibleObjects(kept, boxes, masks)
+
+    def _resized(self, record: AnnotatedImage, window: Window) -> VisibleObjects:
+        """Objects given by masks: the nearest pixel's value."""
+        masks = _window_masks(record.masks, window)
+        fill = [0, 0, self.side - window.new_width, self.side - window.new_height]
+        kept = masks.flatten(1).sum(dim=1) >= MIN_OBJECT_PIXELS
+        masks = F.pad(masks[kept], fill, fill=0).bool()
+        return VisibleObjects(kept, masks_to_boxes(masks), masks)
+
+
+@dataclass(frozen=True)
+class VisibleObjects:
+    """What a crop shows of a picture's n objects."""
+
+    kept: Tensor
+    """(n,) bool."""
+    boxes: Tensor
+    """(k, 4) float32, around what is visible of the kept ones."""
+    masks: Tensor
+    """(k, side, side) bool."""
+
+
+def _part(visible: int, resized: int, length: int) -> int:
+    """How many of ``length`` pixels ``visible`` of the ``resized`` ones show."""
+    return length if visible == resized else min(max(round(visible * length / resized), 1), length)
+
+
+def _cut(image: Tensor, window: Window) -> Tensor:
+    return image[..., window.top : window.top + window.height, window.left : window.left + window.width]
+
+
+def _window_masks(masks: Tensor, window: Window) -> Tensor:
+    """Masks (n, H, W) bool of a picture as (n, new_height, new_width) uint8 of the window."""
+    resized = _resized_masks(_cut(masks, window), window.new_height, window.new_width)
+    return F.horizontal_flip(resized) if window.flip else resized
+
+
+def _draw(outline: Outline, record: OutlinedImage, window: Window) -> DrawnObject:
+    if isinstance(outline, list):
+        return draw_in_window(outline, window)
+    mask = _window_masks(draw([outline], *record.image.shape[1:]), window)[0].numpy()
+    return DrawnObject(mask, 0, 0, int(mask.sum()))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass
@@ -43,10 +43,33 @@ def attend(query: Tensor, key: Tensor, value: Tensor, is_blocked: Tensor | None 
         mask = torch.zeros_like(is_blocked, dtype=query.dtype).masked_fill_(is_blocked, float("-inf"))
         nothing = is_blocked.all(dim=-1, keepdim=True)
         mask = mask.masked_fill(nothing, 0.0)
-    out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    if query.device.type == "cpu" and query.dtype == torch.bfloat16:
+        # PyTorch's fused product needs 3 to 5 times as long for the gradient here (docs/performance.md)
+        scores = (query * query.shape[-1] ** -0.5) @ key.mT
+        out = (scores if mask is None else scores + mask).softmax(dim=-1) @ value
+    else:
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     if is_blocked is not None:
         out = out.masked_fill(nothing, 0.0)
     return out
+
+
+class SelfAttention(nn.MultiheadAttention):
+    """Self-attention with the parameters and their names of PyTorch's module, and the product of `attend`."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__(width, heads, batch_first=True)
+
+    def forward(self, query: Tensor, value: Tensor, is_blocked: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        """Queries, which are also the keys, and values, (B, Q, C) each -> (B, Q, C); ``is_blocked`` is (Q, Q) bool."""
+        assert self.in_proj_weight is not None
+        width = self.embed_dim
+        query_and_key = F.linear(query, self.in_proj_weight[: 2 * width], self.in_proj_bias[: 2 * width])
+        projected = F.linear(value, self.in_proj_weight[2 * width :], self.in_proj_bias[2 * width :])
+        q, k, v = (
+            part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in (*query_and_key.chunk(2, -1), projected)
+        )
+        return self.out_proj(attend(q, k, v, is_blocked).transpose(1, 2).flatten(2))
 
 
 def causal_is_blocked(

@@ -98,13 +98,14 @@ class DeformableAttention(nn.Module):
             is_padding: (B, S) bool; padded tokens have the value zero.
         """
         batch, queries, _ = query.shape
-        value = self.value(source)
+        precision = references.dtype  # under autocast only the four products are reduced, sampling is not
+        value = self.value(source).to(precision)
         if is_padding is not None:
             value = value.masked_fill(is_padding[..., None], 0)
-        offsets = self.offsets(query).view(batch, queries, self.heads, self.levels, self.points, 2)
-        weights = self.weights(query).view(batch, queries, self.heads, self.levels * self.points).softmax(dim=-1)
+        offsets = self.offsets(query).to(precision).view(batch, queries, self.heads, self.levels, self.points, 2)
+        weights = self.weights(query).to(precision).view(batch, queries, self.heads, self.levels * self.points)
         locations = self._locations(references, offsets, shapes)
-        weights = weights.view(batch, queries, self.heads, self.levels, self.points)
+        weights = weights.softmax(dim=-1).view(batch, queries, self.heads, self.levels, self.points)
         sampled = sample_levels(value.unflatten(2, (self.heads, -1)), shapes, locations, weights)
         return self.out(sampled)
 

@@ -50,7 +50,7 @@ static INLINE void NAME(set_corner)(Samples *samples, int corner, int i, VECTOR 
 }
 
 /* The corners around every sample, from its location and weight. */
-static void NAME(locate)(Samples *samples, const Levels *levels, int32_t step) {
+static INLINE void NAME(locate)(Samples *samples, const Levels *levels, int32_t step) {
     for (int i = 0; i < CHUNK; i += LANES) {
         const VECTOR width = AT(levels->width + i), height = AT(levels->height + i);
         const NAME(Axis) x = NAME(place)(AT(samples->x + i) * width - 0.5f, width);
@@ -140,7 +140,7 @@ static INLINE void NAME(scatter)(const Workspace *space, const float *maps, floa
 }
 
 /* Gradients of locations and weights, which take the place of the fractions and the weights. */
-static void NAME(differentiate)(Samples *samples, const Levels *levels) {
+static INLINE void NAME(differentiate)(Samples *samples, const Levels *levels) {
     sum_partial(samples->product[0], samples->partial[0][0]);
     for (int i = 0; i < CHUNK; i += LANES) {
         const VECTOR p = AT(samples->product[0] + i), q = AT(samples->product[1] + i);

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from uniperceiver.boxes import inverse_sigmoid
 from uniperceiver.config import ProposalConfig
+from uniperceiver.model.layers.attention import SelfAttention
 from uniperceiver.model.layers.deformable_attention import DeformableAttention
 from uniperceiver.model.layers.mlp import MLP
 from uniperceiver.model.layers.position_encoding import box_position_code
@@ -31,7 +32,7 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, config: ProposalConfig, levels: int) -> None:
         super().__init__()
-        self.self_attention = nn.MultiheadAttention(config.width, config.heads, batch_first=True)
+        self.self_attention = SelfAttention(config.width, config.heads)
         self.self_attention_norm = nn.LayerNorm(config.width)
         self.cross_attention = DeformableAttention(config.width, config.heads, levels, config.points)
         self.cross_attention_norm = nn.LayerNorm(config.width)
@@ -50,9 +51,7 @@ class DecoderLayer(nn.Module):
             memory: the encoder's tokens, coarsest map first; no positions are added to them.
             is_blocked: (Q, Q) bool or None.
         """
-        query = x + positions
-        attended, _ = self.self_attention(query, query, x, attn_mask=is_blocked, need_weights=False)
-        x = self.self_attention_norm(x + attended)
+        x = self.self_attention_norm(x + self.self_attention(x + positions, x, is_blocked))
         attended = self.cross_attention(x + positions, references, memory.tokens, memory.shapes, memory.is_padding)
         x = self.cross_attention_norm(x + attended)
         return self.feedforward_norm(x + self.feedforward(x))
@@ -95,7 +94,7 @@ class Decoder(nn.Module):
             positions = self.position(box_position_code(on_maps[:, :, 0], self.position_width))
             x = layer(x, positions, on_maps, memory, is_blocked)
             normed = heads.norm(x)
-            boxes = (heads.box(normed) + inverse_sigmoid(previous)).sigmoid()
+            boxes = (heads.moves(normed) + inverse_sigmoid(previous)).sigmoid()
             stages.append(heads.stage(normed, boxes))
-            previous = (heads.box(x) + inverse_sigmoid(reference)).sigmoid()
+            previous = (heads.moves(x) + inverse_sigmoid(reference)).sigmoid()
         return DecodedQueries(heads.norm(x), tuple(stages))

@@ -61,7 +61,7 @@ class Encoder(nn.Module):
         """The backbone's maps of stride 4, 8, 16, 32 as maps of width C, finest first; the last has half the size."""
         used = features[self.skipped :]
         maps = [projection(one) for projection, one in zip(self.projections, used, strict=True)]
-        return [*maps, self.extra_projection(used[-1])]
+        return [one.to(self.level_codes.dtype) for one in (*maps, self.extra_projection(used[-1]))]
 
     def encode(self, maps: Sequence[Tensor], is_padding: Tensor | None = None) -> Pyramid:
         """Encoded tokens of maps (B, C, h, w), finest first; ``is_padding`` (B, H, W) at image size."""

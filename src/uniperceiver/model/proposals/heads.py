@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from uniperceiver.config import ProposalConfig
@@ -14,7 +15,7 @@ _PRIOR = 0.01
 
 
 class PredictionHeads(nn.Module):
-    """Objectness, box and mask of a query."""
+    """Objectness, box and mask of a query, without autocast: bfloat16 tells too few boxes and scores apart."""
 
     def __init__(self, config: ProposalConfig) -> None:
         super().__init__()
@@ -32,5 +33,11 @@ class PredictionHeads(nn.Module):
 
     def stage(self, content: Tensor, boxes: Tensor) -> Stage:
         """The predictions of queries (B, Q, C), which are normed here, with boxes (B, Q, 4) found elsewhere."""
-        normed = self.norm(content)
-        return Stage(self.objectness(normed), boxes, self.mask(normed))
+        with torch.autocast(content.device.type, enabled=False):
+            normed = self.norm(content)
+            return Stage(self.objectness(normed), boxes, self.mask(normed))
+
+    def moves(self, content: Tensor) -> Tensor:
+        """How far boxes are moved, before the sigmoid: (B, Q, 4) for queries (B, Q, C)."""
+        with torch.autocast(content.device.type, enabled=False):
+            return self.box(content)

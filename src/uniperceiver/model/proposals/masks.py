@@ -53,7 +53,9 @@ class MaskFeatures(nn.Module):
         """
         size = stride_4.shape[-2:]
         upsampled = F.interpolate(self.encoded(encoded), size=size, mode="bilinear", align_corners=False)
-        return self.out(self.smooth(self.lateral(stride_4) + upsampled))
+        smooth = self.smooth(self.lateral(stride_4) + upsampled)
+        with torch.autocast(smooth.device.type, enabled=False):
+            return self.out(smooth.to(self.out.weight.dtype))
 
 
 def boxes_of_masks_unsigmoid(logits: Tensor, is_padding: Tensor | None, kind: Literal["mask2box", "bitmask"]) -> Tensor:

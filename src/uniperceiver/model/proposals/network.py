@@ -46,19 +46,17 @@ class ProposalNetwork(nn.Module):
     ) -> ProposalOutput:
         """Propose objects.
 
-        Everything runs in the parameters' precision, without autocast: boxes and sampling points need it, and Mask DINO
-        does so too (spec/mask_dino.md, section 4).
+        Under autocast, boxes, scores, mask embeddings, sampling points and the residual streams keep the parameters'
+        precision; only the matrix products of the layers and the convolutions are reduced.
 
         Args:
             features: (B, channels, h, w) maps of stride 4, 8, 16, 32.
             is_padding: (B, H, W) bool at image size, at the bottom and right; None when nothing is padded (A23).
             denoising: queries that precede the matching ones, in training only.
         """
-        with torch.autocast(features[0].device.type, enabled=False):
-            features = [one.to(self.encoder.level_codes.dtype) for one in features]
-            encoded = self.encoder(features, is_padding)
-            mask_features = self.mask_features(features[0], encoded.maps()[0])
-            return self.decode(encoded.reversed(), mask_features, is_padding, denoising)
+        encoded = self.encoder(features, is_padding)
+        mask_features = self.mask_features(features[0], encoded.maps()[0])
+        return self.decode(encoded.reversed(), mask_features, is_padding, denoising)
 
     def decode(
         self,

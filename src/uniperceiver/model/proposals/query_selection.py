@@ -46,11 +46,12 @@ class QuerySelection(nn.Module):
         There are fewer than ``config.queries`` of them when the image has fewer tokens (A16).
         """
         grid, is_valid = grid_boxes_unsigmoid(memory)
-        features = self.norm(self.project(memory.tokens.masked_fill(~is_valid[..., None], 0)))
-        scores = heads.objectness(features).amax(dim=-1)
+        with torch.autocast(grid.device.type, enabled=False):
+            features = self.norm(self.project(memory.tokens.masked_fill(~is_valid[..., None], 0)))
+            scores = heads.objectness(features).amax(dim=-1)
         index = scores.topk(min(self.queries, scores.shape[1]), dim=1).indices
         chosen = take(features, index)
-        boxes_unsigmoid = heads.box(chosen) + take(grid, index)
+        boxes_unsigmoid = heads.moves(chosen) + take(grid, index)
         return SelectedTokens(chosen, boxes_unsigmoid, heads.stage(chosen, boxes_unsigmoid.sigmoid()), index)
 
     def content(self, selected: SelectedTokens) -> Tensor:

@@ -1,0 +1,60 @@
+"""Captions of converted v1 models are those that the official two-pass search found, word by word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer as RawTokenizer
+from tokenizers.models import WordLevel
+
+from uniperceiver.batches import ImageBatch
+from uniperceiver.config import PatchEncoderConfig, TaskConfig
+from uniperceiver.convert.uniperceiver_v1 import V1Options, convert_uniperceiver_v1
+from uniperceiver.convert.uniperceiver_v1_file import ReleaseFile
+from uniperceiver.data.clip_tokenizer import END, SPE
+from uniperceiver.data.tokenizer import Tokenizer
+from uniperceiver.tasks.beam_search import beam_search
+from uniperceiver.tasks.candidates import CandidateSet
+from uniperceiver.tasks.captioning import CaptioningTask, _NextWord
+from uniperceiver.tasks.task import TaskSetting
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+WORDS = 1000
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    """The recorded models' thousand words, with <SPE> and the end where they have them."""
+    words = [f"w{index}" for index in range(WORDS)]
+    words[996], words[999] = END, SPE
+    return Tokenizer(RawTokenizer(WordLevel({word: index for index, word in enumerate(words)}, unk_token="w0")))
+
+
+@pytest.mark.parametrize(
+    ("search", "beams", "penalty"), [("gen_cap", 2, 0.0), ("gen_cap_b3lp1", 3, 1.0), ("gen_cap_eos", 2, 0.0)]
+)
+@pytest.mark.parametrize("name", ["dense", "moe"])
+def test_the_search_finds_the_recorded_captions(
+    name: str, search: str, beams: int, penalty: float, tokenizer: Tokenizer
+) -> None:
+    """``gen_cap_eos`` ends sentences with another word, so that some end early: they keep their score."""
+    tensors = load_file(GOLDEN / f"uniperceiver_v1_{name}.safetensors")
+    more = load_file(GOLDEN / f"uniperceiver_v1_{name}_more.safetensors")
+    state = {key.removeprefix("param/"): value for key, value in tensors.items() if key.startswith("param/")}
+    model = convert_uniperceiver_v1(ReleaseFile.from_content(state), V1Options(heads=4)).model
+    pixels = tensors["in/cap/input0"]
+    end = int(more["in/gen_cap_eos/eos_id"]) if search == "gen_cap_eos" else tokenizer.end_id
+    assert isinstance(model.config.pixels, PatchEncoderConfig)
+    setting = TaskSetting(TaskConfig(kind="captioning"), tokenizer, model.config.pixels)
+    task = CaptioningTask(setting, CandidateSet.from_token_ids(range(WORDS), tokenizer))
+    with torch.no_grad():
+        images = ImageBatch(pixels, torch.zeros(3, 64, 64, dtype=torch.bool))
+        next_word = _NextWord(task, model, model.encode_image(images))
+        found = beam_search(next_word, 3, beams, end=end, max_words=6, length_penalty=penalty)
+    expected = [tuple(word for word in row if word != end) for row in more[f"out/{search}/ids"].tolist()]
+    assert [sentence.words for sentence in found] == expected
+    totals = more[f"out/{search}/word_logp"].sum(dim=1)
+    torch.testing.assert_close(torch.tensor([s.log_probability for s in found]), totals, atol=1e-3, rtol=1e-4)
