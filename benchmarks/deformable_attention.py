@@ -1,0 +1,130 @@
+"""Multi-scale deformable attention on a processor: the C kernel and plain PyTorch against transformers' fallback.
+
+    python benchmarks/deformable_attention.py
+    python benchmarks/deformable_attention.py --keep-heap
+
+The sides take turns in one process; the medians' ratio to transformers' is printed. Only the sampling is timed, no matrix
+products. With `--keep-heap` all sides run with an allocator that returns no memory to the system, which spares the
+fallback the page faults of its large temporaries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers.models.deformable_detr.modeling_deformable_detr import MultiScaleDeformableAttention
+
+from uniperceiver.model.layers.deformable_attention import sample_levels_with_pytorch
+from uniperceiver.model.layers.deformable_attention_kernel import load_kernel, sample_levels_with_kernel
+
+KEPT_HEAP = {
+    "MALLOC_TOP_PAD_": "268435456",
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+}
+COCO = [(100, 134), (50, 67), (25, 34), (13, 17)]  # strides 8 to 64 of 800 x 1066 pixels
+NANO = [(20, 20), (10, 10), (5, 5), (3, 3)]  # of 160 x 160 pixels
+Sampling = Callable[[Tensor, list[tuple[int, int]], Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Maps of `shapes`; every cell is a query that looks around itself, or `queries` look anywhere."""
+
+    name: str
+    shapes: list[tuple[int, int]]
+    batch: int
+    heads: int
+    width: int
+    queries: int | None = None
+
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Value, locations and weights; 4 points, offsets of about two cells."""
+        tokens = sum(h * w for h, w in self.shapes)
+        queries = tokens if self.queries is None else self.queries
+        value = torch.randn(self.batch, tokens, self.heads, self.width)
+        references = cell_centres(self.shapes) if self.queries is None else torch.rand(queries, 2)
+        sizes = torch.tensor([(w, h) for h, w in self.shapes])[:, None]
+        offsets = 2 * torch.randn(self.batch, queries, self.heads, len(self.shapes), 4, 2) / sizes
+        weights = torch.randn(self.batch, queries, self.heads, len(self.shapes) * 4).softmax(dim=-1)
+        return value, references[:, None, None, None] + offsets, weights.unflatten(-1, (len(self.shapes), 4))
+
+
+def cell_centres(shapes: list[tuple[int, int]]) -> Tensor:
+    """(S, 2), (x, y) in [0, 1]."""
+    levels = [torch.cartesian_prod((torch.arange(h) + 0.5) / h, (torch.arange(w) + 0.5) / w) for h, w in shapes]
+    return torch.cat(levels).flip(-1)
+
+
+def sample_with_transformers(
+    value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor
+) -> Tensor:
+    sizes = torch.tensor(shapes)
+    starts = torch.cat([sizes.new_zeros(1), sizes.prod(dim=1).cumsum(dim=0)[:-1]])
+    return MultiScaleDeformableAttention()(value, sizes, shapes, starts, locations, weights, 64)
+
+
+def sample_with_kernel(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
+    return sample_levels_with_kernel(value, [size for shape in shapes for size in shape], locations, weights)
+
+
+def run(sampling: Sampling, case: Case, inputs: tuple[Tensor, Tensor, Tensor], is_training: bool) -> None:
+    value, locations, weights = (x.detach().requires_grad_(is_training) for x in inputs)
+    out = sampling(value, case.shapes, locations, weights)
+    if is_training:
+        out.backward(torch.ones_like(out))
+
+
+def compare(case: Case, sides: dict[str, Sampling], is_training: bool, rounds: int) -> None:
+    """Print each side's median milliseconds and how many times faster than the first side it is."""
+    inputs = case.inputs()
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds + 1):
+        for name, sampling in sides.items():
+            began = time.perf_counter()
+            run(sampling, case, inputs, is_training)
+            times[name].append(1000 * (time.perf_counter() - began))
+    medians = {name: statistics.median(found[1:]) for name, found in times.items()}  # the first round warms up
+    peer = next(iter(medians.values()))
+    cells = [f"{name} {median:8.2f} ms {peer / median:6.2f}x" for name, median in medians.items()]
+    print(f"{case.name:38s} {'fwd+bwd' if is_training else 'fwd':8s}", " | ".join(cells), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep-heap", action="store_true", help="start again with an allocator that keeps its memory")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=9)
+    arguments = parser.parse_args()
+    if arguments.keep_heap and not KEPT_HEAP.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEPT_HEAP)
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    kernel = load_kernel()
+    print(f"{arguments.threads} threads, kernel: {'not built' if kernel is None else f'{kernel.lanes} lanes'}")
+    print("allocator:", {name: os.environ[name] for name in KEPT_HEAP if name in os.environ} or "default")
+    sides: dict[str, Sampling] = {"transformers": sample_with_transformers, "PyTorch": sample_levels_with_pytorch}
+    if kernel is not None:
+        sides["kernel"] = sample_with_kernel
+    cases = [
+        Case("encoder, 17,821 queries", COCO, batch=1, heads=8, width=32),
+        Case("decoder, 900 queries", COCO, batch=1, heads=8, width=32, queries=900),
+        Case("nano's encoder, 12 x 534 queries", NANO, batch=12, heads=4, width=32),
+        Case("nano's decoder, 12 x 100 queries", NANO, batch=12, heads=4, width=32, queries=100),
+    ]
+    for case in cases:
+        for is_training in (False, True):
+            with torch.set_grad_enabled(is_training):
+                compare(case, sides, is_training, arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()
