@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from uniperceiver.data.doctor import Kind
+from uniperceiver.data.doctor import Kind, check_data
 
 Files = tuple[list[dict[str, Any]], list[dict[str, Any]]]
 
@@ -52,3 +52,13 @@ def test_answers_may_be_missing_for_the_test_split_alone(vqa, kinds, root) -> No
     assert kinds() == {Kind.NO_ANSWER}
     (root / "questions_train.json").rename(root / "questions_test.json")
     assert kinds() == set()
+
+
+def test_a_file_of_questions_finds_its_answers_and_pictures(vqa, root) -> None:
+    vqa()
+    (root / "questions").mkdir()
+    for name in ("questions_train.json", "answers_train.json"):
+        (root / name).rename(root / "questions" / name)
+    diagnosis = check_data(root / "questions/questions_train.json")
+    assert not diagnosis.findings
+    assert diagnosis.images == 1

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from uniperceiver.data.doctor import Kind
+from uniperceiver.data.doctor import Kind, check_data
 
 POLYGON = "0 0.1 0.1 0.5 0.1 0.5 0.5"
 
@@ -35,8 +35,9 @@ def test_one_fault_gives_one_kind_of_finding(yolo, kinds, write, kind: Kind, lin
     assert kinds() == {kind}
 
 
-def test_a_clean_set_gives_nothing(yolo, kinds) -> None:
+def test_a_clean_set_gives_nothing(yolo, kinds, root) -> None:
     assert kinds() == set()
+    assert not check_data(root / "data.yaml").findings
 
 
 def test_pictures_without_labels_and_labels_without_pictures(yolo, kinds, write, picture, root) -> None:

@@ -45,7 +45,7 @@ def check_karpathy(
 ) -> list[Part]:
     """Look at a parsed ``dataset_*.json``: one part for each split."""
     rows = entries(content, "images", ("filename", "split", "sentences"), source, diagnosis)
-    rows = [row for row in rows if isinstance(row["filename"], str) and isinstance(row["split"], str)]
+    rows = [row for row in rows if _is_named(row, source, diagnosis)]
     names = [str(Path(row.get("filepath", "")) / row["filename"]) for row in rows]
     folder = folder_with(names, source, root, images)
     parts: dict[str, Part] = {}
@@ -68,3 +68,12 @@ def check_karpathy(
     for check in texts.values():
         check.finish()
     return list(parts.values())
+
+
+def _is_named(row: dict[str, Any], source: Path, diagnosis: Diagnosis) -> bool:
+    """Whether file, folder and split of Karpathy's entry are strings."""
+    given = (row["filename"], row.get("filepath", ""), row["split"])
+    if row["filename"] and all(isinstance(value, str) for value in given):
+        return True
+    diagnosis.add(Kind.BAD_ENTRY, source, f"an image has filename, filepath and split {given}")
+    return False

@@ -48,9 +48,11 @@ def check_data(
         raise DatasetError(f"no file or folder {path}")
     if images is not None and not images.is_dir():
         raise DatasetError(f"no folder of images {images}")
+    if path.suffix in {".yaml", ".yml"}:
+        path = path.absolute().parent  # YOLO's list of names, beside what it names
     root = path if path.is_dir() else path.absolute().parent.parent
     diagnosis = Diagnosis(root)
-    files = files_below(path) if path.is_dir() else [path.absolute()]
+    files = files_below(path) if path.is_dir() else _with_answers(path.absolute())
     found = survey(root, files, diagnosis)
     parts = _check_formats(root, found, images, decode, diagnosis)
     if not parts and not diagnosis.findings:
@@ -66,6 +68,14 @@ def check_data(
     return diagnosis
 
 
+def _with_answers(path: Path) -> list[Path]:
+    """A file, and if it holds VQA's questions the files beside it that may answer them."""
+    if path.suffix != ".json" or "question" not in path.name.lower():
+        return [path]
+    beside = sorted(path.parent.glob("*.json"))
+    return [path, *(file for file in beside if "annotation" in file.name.lower() or "answer" in file.name.lower())]
+
+
 def _check_formats(root: Path, found: Survey, images: Path | None, decode: bool, diagnosis: Diagnosis) -> list[Part]:
     parts: list[Part] = []
     for source, content in found.instances:
@@ -77,7 +87,7 @@ def _check_formats(root: Path, found: Survey, images: Path | None, decode: bool,
     for source, rows in found.pairs:
         parts += check_pairs(rows, source, root, images, diagnosis)
     if found.questions:
-        pictures = found.images if images is None else files_below(images)
+        pictures = files_below(images) if images is not None else found.images or files_below(root)
         parts += check_vqa(found.questions, found.answers, root, pictures, diagnosis)
     if found.voc:
         parts += check_voc(root, found.voc, diagnosis)

@@ -14,6 +14,8 @@ from uniperceiver.data.doctor.kinds import Kind
 
 _PIXELS = 3.0
 """How far a mask's extent may lie from its box: tools round, and count pixels from 0 or 1."""
+_FARTHEST = 1e9
+"""Pixels beyond which a coordinate is none; nan is none either."""
 _AREA = 0.2
 """Relative difference of areas that passes: polygons that overlap, pixels that round."""
 
@@ -58,7 +60,7 @@ def _check_polygons(row: dict[str, Any], parts: list[Any], where: str, source: P
 def _is_polygon(part: Any) -> bool:
     if not isinstance(part, list) or len(part) < 6 or len(part) % 2:
         return False
-    return all(isinstance(value, int | float) for value in part) and math.isfinite(sum(part))
+    return all(isinstance(value, int | float) and abs(value) < _FARTHEST for value in part)
 
 
 def polygon_area(corners: np.ndarray) -> float:
