@@ -27,6 +27,7 @@ def evaluate_checkpoint(
     streams: Sequence[str] | None,
     report: Path,
     device: torch.device | str = "cpu",
+    average: bool = False,
 ) -> dict[str, StreamReport]:
     """Evaluate the model in ``folder``, print a table, write ``report`` and beside it the same as HTML, with pictures.
 
@@ -37,6 +38,7 @@ def evaluate_checkpoint(
         report: the JSON file to write. The HTML file has its name but for the suffix; its curves come from the
             ``log.jsonl`` that training writes beside the checkpoint.
         device: where to compute.
+        average: evaluate the moving average of the weights (``weight_average`` in training) in their place.
 
     Raises:
         CheckpointError: not a checkpoint, or one without a training configuration while ``config`` is None.
@@ -45,7 +47,7 @@ def evaluate_checkpoint(
     """
     if report.suffix == ".html":
         raise ValueError(f"--out {report} is where the JSON goes: name it .json, the HTML file is written beside it")
-    checkpoint = load_checkpoint(folder, device)
+    checkpoint = load_checkpoint(folder, device, average)
     config = config or checkpoint.training
     if config is None:
         raise CheckpointError(f"{folder} does not say what it was trained on: give --config and its --path options")

@@ -12,11 +12,12 @@ from rich.console import Console
 from torch import Tensor
 
 from uniperceiver.config import Parallel, TrainConfig
-from uniperceiver.data.datasets import open_dataset
 from uniperceiver.data.transforms import test_transform
 from uniperceiver.distributed import rank, world_size
 from uniperceiver.evaluation.evaluate import evaluate
 from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.tasks.fitting_data import open_data_for
+from uniperceiver.tasks.fitting_data import open_data_for
 from uniperceiver.tasks.task import Task
 from uniperceiver.training.parallel import whole, whole_weights
 
@@ -29,7 +30,9 @@ class PeriodicEvaluation:
         if not self._rows:
             raise ValueError("evaluate_every is given, but no stream has evaluation data: give one or leave it out")
         self._datasets: dict[str, Any] = {
-            name: open_dataset(row.evaluation) for name, row in self._rows.items() if row.evaluation is not None
+            name: open_data_for(row.task.kind, row.evaluation)
+            for name, row in self._rows.items()
+            if row.evaluation is not None
         }
         self._tasks = tasks
         self._file = folder / "evaluations.jsonl"

@@ -6,11 +6,12 @@ from typing import Any
 
 from uniperceiver.checkpoint import Checkpoint
 from uniperceiver.config import TrainConfig
-from uniperceiver.data.datasets import open_dataset
 from uniperceiver.data.loading import Batches
 from uniperceiver.data.transforms import train_transform
 from uniperceiver.distributed import rank, world_size
 from uniperceiver.tasks import build_task, find_candidates
+from uniperceiver.tasks.fitting_data import open_data_for
+from uniperceiver.tasks.fitting_data import open_data_for
 from uniperceiver.tasks.task import Task, TaskSetting
 from uniperceiver.training.joint_batches import JointBatches, stream_seed
 from uniperceiver.training.mixture import Mixture
@@ -21,7 +22,7 @@ def open_streams(config: TrainConfig, start: Checkpoint, mixture: Mixture) -> tu
     tasks: dict[str, Task] = {}
     streams: dict[str, Batches[Any]] = {}
     for name, row in config.streams.items():
-        dataset = open_dataset(row.dataset)
+        dataset = open_data_for(row.task.kind, row.dataset)
         setting = TaskSetting(row.task, start.tokenizer, start.model.config.pixels, config.proposal_loss)
         tasks[name] = build_task(setting, find_candidates(setting, dataset))
         streams[name] = Batches(
