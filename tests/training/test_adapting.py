@@ -9,6 +9,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from uniperceiver import cli
 from uniperceiver.checkpoint import load_checkpoint
 from uniperceiver.config import ModelConfig, TrainConfig, TuneConfig, load_train_config
 from uniperceiver.model.uni_perceiver import UniPerceiver
@@ -84,3 +85,22 @@ def test_the_adapter_alone_on_the_base_is_the_trained_model(mode: str, config: T
     else:
         with pytest.raises(ValueError, match="no low-rank updates"):
             merge(base)
+
+
+def test_the_command_merges_a_checkpoint_or_an_adapter_on_its_base(config: TrainConfig, tmp_path: Path) -> None:
+    base = train(config, tmp_path / "base")
+    lora = replace(config, model=str(base), tune=TuneConfig("lora", rank=2))
+    trained = train(lora, tmp_path / "lora")
+    adapter = ["--adapter", str(tmp_path / "lora" / "adapter.safetensors")]
+    for name, arguments in (("merged", [str(trained)]), ("put", [str(base), *adapter])):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["merge", *arguments, "--out", str(tmp_path / name)])
+        assert not ended.value.code
+    merged, put = (load_checkpoint(tmp_path / name) for name in ("merged", "put"))
+    assert merged.model.config == load_checkpoint(base).model.config
+    for name, tensor in merged.model.state_dict().items():
+        assert torch.equal(put.model.state_dict()[name], tensor)
+    assert not torch.equal(merged.model.g.proj.weight, load_checkpoint(base).model.g.proj.weight)
+    with pytest.raises(SystemExit) as refused:
+        cli.main(["merge", str(base), "--out", str(tmp_path / "again")])
+    assert refused.value.code == 2

@@ -19,6 +19,7 @@ app = typer.Typer(
 for command in (
     evaluation.info,
     training.train,
+    training.merge,
     training.demo,
     evaluation.evaluate,
     training.curves,

@@ -42,6 +42,9 @@ def evaluate(
         str | None, typer.Option("--config", help="A training configuration whose evaluation data to use.")
     ] = None,
     path: Paths = None,
+    average: Annotated[
+        bool, typer.Option("--average", help="Evaluate the moving average of the weights, kept beside them.")
+    ] = False,
     device: Device = "cpu",
 ) -> None:
     """Evaluate every stream on its held-out data: a table, report.json, and report.html with curves and examples."""
@@ -50,5 +53,5 @@ def evaluate(
 
     settings = load_train_config(config, named_paths(path)) if config else None
     report = out or model.parent / "report.json"
-    evaluate_checkpoint(model, settings, stream, report, device)
+    evaluate_checkpoint(model, settings, stream, report, device, average)
     typer.echo(f"report: {report.with_suffix('.html')}")

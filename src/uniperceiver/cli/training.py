@@ -84,6 +84,19 @@ def _plan(data: list[Path], model: str, written: Path) -> None:
     typer.echo(f"the same as: uniperceiver train {written} --out …")
 
 
+def merge(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint with low-rank updates, or the base of --adapter.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the merged checkpoint.")],
+    adapter: Annotated[
+        Path | None, typer.Option("--adapter", help="An adapter.safetensors to put onto the checkpoint first.")
+    ] = None,
+) -> None:
+    """Write low-rank updates (LoRA) into the weights for deployment; prompts stay prompts."""
+    from uniperceiver.training.adapting import merge_checkpoint
+
+    typer.echo(f"checkpoint: {merge_checkpoint(checkpoint, out, adapter)}")
+
+
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint, the log and the report.")] = Path(
         "runs/demo"

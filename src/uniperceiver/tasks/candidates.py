@@ -19,7 +19,7 @@ from uniperceiver.model.uni_perceiver import UniPerceiver
 
 TOKENS_PER_CHUNK = 16384
 """Tokens, padding included, that are encoded together: bounds memory when Y is a whole vocabulary."""
-SHARED_FROM = 2048
+SHARED_FROM = 256
 """Sets of at least this many candidates are split over the processes in training."""
 
 Fingerprint = tuple[tuple[int, int], ...]

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from uniperceiver.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from uniperceiver.config import LoraConfig, PromptConfig, TuneConfig, UnifiedDecoderConfig, from_data, to_data
 from uniperceiver.load_report import compare
 from uniperceiver.model.conditional_moe import AttributeGate
@@ -149,6 +150,24 @@ def load_adapter(model: UniPerceiver, path: Path) -> None:
         add_prompts(model.g, decoder.prompts)
     model.config = adapted.config
     model.load_state_dict(tensors, strict=False)  # the rest is the base's
+
+
+def merge_checkpoint(folder: Path, out: Path, adapter: Path | None = None) -> Path:
+    """Write the checkpoint in ``folder``, with an adapter file put onto it first, into ``out`` with its updates merged.
+
+    Raises:
+        CheckpointError: not a checkpoint, or ``out`` exists.
+        ValueError: an adapter that does not fit, or nothing to put on or to merge.
+    """
+    if out.exists():
+        raise CheckpointError(f"{out} exists already: choose another --out")
+    checkpoint = load_checkpoint(folder)
+    if adapter is not None:
+        load_adapter(checkpoint.model, adapter)
+    if adapter is None or checkpoint.model.config.decoder.lora is not None:
+        merge(checkpoint.model)
+    save_checkpoint(checkpoint, out)
+    return out
 
 
 def merge(model: UniPerceiver) -> None:

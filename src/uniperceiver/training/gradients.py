@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from uniperceiver.distributed import mean_over_ranks, world_size
+
 Groups = Sequence[dict[str, Any]]
 """``param_groups`` of an optimiser. The parameters of a group are all sharded, or all whole."""
 
@@ -24,8 +26,10 @@ def gradient_norm(groups: Groups) -> float:
     for group in groups:
         gradients = [p.grad for p in group["params"] if p.grad is not None]
         if gradients:
-            norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients, 2, dtype=torch.float32)))
-            norms.append(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+            own = torch._foreach_norm([own_part(gradient) for gradient in gradients], 2, dtype=torch.float32)
+            norm = torch.linalg.vector_norm(torch.stack(own))
+            is_sharded = isinstance(gradients[0], DTensor)
+            norms.append((world_size() * mean_over_ranks(norm.square())).sqrt() if is_sharded else norm)
     if not norms:
         return 0.0
     total = float(torch.linalg.vector_norm(torch.stack([norm.to(norms[0].device) for norm in norms])))
@@ -43,7 +47,15 @@ def clip_gradients(groups: Groups, norm: float, bound: float) -> None:
     for group in groups:
         gradients = [p.grad for p in group["params"] if p.grad is not None]
         if gradients:
-            torch._foreach_mul_(gradients, factor)
+            torch._foreach_mul_([own_part(gradient) for gradient in gradients], factor)
+
+
+def own_part(tensor: Tensor) -> Tensor:
+    """The part of a sharded tensor that this process holds, sharing its memory; of any other, all of it.
+
+    What an optimiser does is element by element: it works on these plain tensors.
+    """
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def _blame(groups: Groups) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from uniperceiver.training.gradients import gradient_norm, name_of
+from uniperceiver.training.gradients import gradient_norm, name_of, own_part
 
 
 class MTAdamW(torch.optim.Optimizer):
@@ -85,15 +85,19 @@ class MTAdamW(torch.optim.Optimizer):
         return norm
 
     def _update(self, group: dict[str, Any], factor: float, s: float) -> None:
-        params: list[Tensor] = group["params"]
-        if not params:
+        if not group["params"]:
             return
         group["t"] += 1
         beta1, beta2 = (1 - beta for beta in group["betas"])
-        m, n = self._moments(params, "m"), self._moments(params, "n")
+        params = [own_part(p) for p in group["params"]]
+        m, n = self._moments(group["params"], "m"), self._moments(group["params"], "n")
         torch._foreach_mul_(m, 1 - beta1)
         torch._foreach_mul_(n, 1 - beta2)
-        seen = [(m_i, n_i, p.grad) for m_i, n_i, p in zip(m, n, params, strict=True) if p.grad is not None]
+        seen = [
+            (m_i, n_i, own_part(p.grad))
+            for m_i, n_i, p in zip(m, n, group["params"], strict=True)
+            if p.grad is not None
+        ]
         if seen:
             m_seen, n_seen, gradients = map(list, zip(*seen, strict=True))
             g = torch._foreach_mul(gradients, factor)
@@ -110,4 +114,4 @@ class MTAdamW(torch.optim.Optimizer):
         for p in params:
             if name not in self.state[p]:
                 self.state[p][name] = torch.zeros_like(p)
-        return [self.state[p][name] for p in params]
+        return [own_part(self.state[p][name]) for p in params]

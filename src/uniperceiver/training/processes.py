@@ -1,0 +1,54 @@
+"""Several training processes on this machine, started by one command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from uniperceiver.config import TrainConfig
+from uniperceiver.training.train import train
+
+HEAP_KEPT = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "67108864"}
+"""glibc keeps freed memory: a step allocates the same large buffers again, and a fresh page costs more than its use."""
+
+
+def train_in_processes(
+    config: TrainConfig,
+    folder: Path,
+    processes: int,
+    resume: bool = False,
+    device: torch.device | str = "cpu",
+    show_bar: bool = False,
+) -> Path:
+    """`train` in this many processes, each with its share of the processor: the same as under ``torchrun``.
+
+    On a processor two processes of one thread do about 1.4 times the work of one with two threads. A step has the
+    configured batch in every process.
+
+    Raises:
+        torch.distributed.elastic.multiprocessing.errors.ChildFailedError: a process failed; its error is on stderr.
+    """
+    settings = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0", run_id="local"
+    )
+    threads = str(max(1, (os.cpu_count() or 1) // processes))
+    with _environment({"OMP_NUM_THREADS": threads, **HEAP_KEPT}):
+        elastic_launch(settings, train)(config, folder, resume, device, show_bar)
+    return folder / "checkpoint"
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Variables that the processes started within inherit; what the user has set stays."""
+    new = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            del os.environ[name]

@@ -1,0 +1,81 @@
+"""FSDP2 computes what DDP and one process compute; its checkpoints are the same files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from uniperceiver.config import OptimizerConfig, TrainConfig, TuneConfig, WeightAverageConfig, load_train_config
+from uniperceiver.distributed import joined_processes
+from uniperceiver.training.train import train
+
+
+def without_randomness(train_yaml: Path, batch_size: int) -> Path:
+    """A configuration whose streams and model draw nothing inside a process, of four steps."""
+    config = yaml.safe_load(train_yaml.read_text())
+    model = yaml.safe_load(Path(config["model"]).read_text())
+    model["decoder"]["moe"]["noise"] = 0.0
+    model["decoder"]["drop_path"] = 0.0
+    Path(config["model"]).write_text(yaml.safe_dump(model))
+    config["streams"] = {name: config["streams"][name] | {"batch_size": batch_size} for name in ("folders", "shards")}
+    # float32 sums differ in the last bits, and AdamW turns bits of a tiny first gradient into whole steps.
+    config["optimizer"] = {"learning_rate": 1.0e-4, "eps": 1.0e-3}
+    config["schedule"]["steps"] = 4
+    written = train_yaml.with_name(f"train-{batch_size}.yaml")
+    written.write_text(yaml.safe_dump(config))
+    return written
+
+
+def read(train_yaml: Path, data: Path) -> TrainConfig:
+    """What `without_randomness` wrote, with a moving average and evaluations."""
+    loaded = load_train_config(str(train_yaml), {"root": str(data)})
+    return replace(loaded, weight_average=WeightAverageConfig(decay=0.5), keep_best="folders/top1", evaluate_every=2)
+
+
+def work(train_yaml: Path, data: Path, out: Path) -> None:
+    """What every process does: train with both, resume one, tune another way."""
+    config = read(train_yaml, data)
+    for kind in ("fsdp", "ddp"):
+        train(replace(config, parallel=kind), out / kind)
+    first = replace(config, parallel="fsdp", schedule=replace(config.schedule, steps=2))
+    train(first, out / "resumed")
+    train(replace(config, parallel="fsdp"), out / "resumed", resume=True)
+    adamw = OptimizerConfig(name="adamw", clip_norm=1.0)
+    lora = replace(first, parallel="fsdp", optimizer=adamw, tune=TuneConfig("lora", rank=2), keep_best=None)
+    train(replace(lora, evaluate_every=None), out / "lora")
+
+
+def weights(folder: Path, name: str = "model.safetensors") -> dict[str, torch.Tensor]:
+    return load_file(folder / "checkpoint" / name)
+
+
+@pytest.mark.slow
+def test_sharded_equals_replicated_equals_one_process(train_yaml: Path, data: Path, tmp_path: Path) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    arguments = [__file__, str(without_randomness(train_yaml, 2)), str(data), str(tmp_path)]
+    done = subprocess.run([*launcher, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[:6000]
+    train(read(without_randomness(train_yaml, 4), data), tmp_path / "one")
+    for file in ("model.safetensors", "average.safetensors"):
+        one = weights(tmp_path / "one", file)
+        for kind in ("ddp", "fsdp"):
+            given = weights(tmp_path / kind, file)
+            assert given.keys() == one.keys()
+            for name, tensor in one.items():
+                torch.testing.assert_close(given[name], tensor, rtol=1e-4, atol=2e-6, msg=f"{kind} {name}")
+    sharded, resumed = weights(tmp_path / "fsdp"), weights(tmp_path / "resumed")
+    assert all(torch.equal(sharded[name], resumed[name]) for name in sharded)
+    assert (tmp_path / "fsdp" / "best" / "model.safetensors").is_file()
+    assert any(name.endswith(".0.up") and bool(t.any()) for name, t in weights(tmp_path / "lora").items())
+
+
+if __name__ == "__main__":
+    with joined_processes(torch.device("cpu")):
+        work(*map(Path, sys.argv[1:]))
