@@ -17,7 +17,6 @@ from uniperceiver.distributed import rank, world_size
 from uniperceiver.evaluation.evaluate import evaluate
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.tasks.fitting_data import open_data_for
-from uniperceiver.tasks.fitting_data import open_data_for
 from uniperceiver.tasks.task import Task
 from uniperceiver.training.parallel import whole, whole_weights
 

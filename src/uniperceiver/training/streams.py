@@ -11,7 +11,6 @@ from uniperceiver.data.transforms import train_transform
 from uniperceiver.distributed import rank, world_size
 from uniperceiver.tasks import build_task, find_candidates
 from uniperceiver.tasks.fitting_data import open_data_for
-from uniperceiver.tasks.fitting_data import open_data_for
 from uniperceiver.tasks.task import Task, TaskSetting
 from uniperceiver.training.joint_batches import JointBatches, stream_seed
 from uniperceiver.training.mixture import Mixture
