@@ -96,6 +96,12 @@ def test_wrong_rows_of_tables_and_json_lines(kinds, write, picture, root) -> Non
     assert kinds() == {Kind.BAD_ENTRY}
 
 
+def test_a_table_that_is_none(kinds, write, picture) -> None:
+    picture("images/0.jpg")
+    write("pairs.csv", "image,caption\n0.jpg," + "x" * 200_000 + "\n")
+    assert kinds() == {Kind.UNREADABLE_FILE}
+
+
 def test_captions_of_a_missing_image_and_of_an_unknown_one(kinds, write, picture) -> None:
     picture("images/0.jpg")
     content = coco_captions([["one cat"]])

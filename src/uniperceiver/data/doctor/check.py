@@ -19,6 +19,7 @@ from uniperceiver.data.doctor.pairs import check_pairs
 from uniperceiver.data.doctor.parts import Part
 from uniperceiver.data.doctor.plain_text import check_plain_text
 from uniperceiver.data.doctor.survey import Survey, files_below, survey
+from uniperceiver.data.doctor.visual_genome import check_visual_genome
 from uniperceiver.data.doctor.voc import check_voc
 from uniperceiver.data.doctor.vqa import check_vqa
 from uniperceiver.data.doctor.webdataset import check_shards
@@ -84,6 +85,8 @@ def _check_formats(root: Path, found: Survey, images: Path | None, decode: bool,
         parts += check_coco_captions(content, source, root, images, diagnosis)
     for source, content in found.karpathy:
         parts += check_karpathy(content, source, root, images, diagnosis)
+    for source, regions in found.visual_genome:
+        parts += check_visual_genome(regions, source, root, images, diagnosis)
     for source, rows in found.pairs:
         parts += check_pairs(rows, source, root, images, diagnosis)
     if found.questions:

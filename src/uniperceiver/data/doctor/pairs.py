@@ -23,22 +23,28 @@ Rows = Sequence[tuple[str, dict[str, Any]]]
 def read_rows(path: Path, diagnosis: Diagnosis) -> Rows | None:
     """The rows of a table or of JSON Lines; None where it has no column of images and of texts."""
     text = read_text(path, diagnosis)
-    if path.suffix == ".jsonl":
-        rows = _json_lines(text, path, diagnosis)
-    else:
-        first = text.partition("\n")[0]
-        lines = csv.reader(text.splitlines(keepends=True), delimiter="\t" if "\t" in first else ",")
-        header = [name.strip().lower() for name in next(lines, [])]
-        rows = []
-        for values in lines:
-            if len(values) == len(header):
-                rows.append((f"line {lines.line_num}", dict(zip(header, values, strict=True))))
-            elif values and has_pair(header):
-                said = f"line {lines.line_num} has {len(values)} columns, the header {len(header)}"
-                diagnosis.add(Kind.BAD_ENTRY, path, said)
-        if not has_pair(header):
-            return None
-    return rows if not rows or any(has_pair(row) for _, row in rows) else None
+    try:
+        rows = _json_lines(text, path, diagnosis) if path.suffix == ".jsonl" else _table(text, path, diagnosis)
+    except csv.Error as error:
+        diagnosis.add(Kind.UNREADABLE_FILE, path, f"no table: {error}")
+        return None
+    return rows if rows == [] or any(has_pair(row) for _, row in rows or ()) else None
+
+
+def _table(text: str, path: Path, diagnosis: Diagnosis) -> list[tuple[str, dict[str, Any]]] | None:
+    first = text.partition("\n")[0]
+    lines = csv.reader(text.splitlines(keepends=True), delimiter="\t" if "\t" in first else ",")
+    header = [name.strip().lower() for name in next(lines, [])]
+    if not has_pair(header):
+        return None
+    rows = []
+    for values in lines:
+        if len(values) == len(header):
+            rows.append((f"line {lines.line_num}", dict(zip(header, values, strict=True))))
+        elif values:
+            said = f"line {lines.line_num} has {len(values)} columns, the header {len(header)}"
+            diagnosis.add(Kind.BAD_ENTRY, path, said)
+    return rows
 
 
 def _json_lines(text: str, path: Path, diagnosis: Diagnosis) -> list[tuple[str, dict[str, Any]]]:

@@ -25,6 +25,7 @@ class Survey:
     karpathy: list[tuple[Path, dict[str, Any]]] = field(default_factory=list)
     questions: list[tuple[Path, dict[str, Any]]] = field(default_factory=list)
     answers: list[tuple[Path, dict[str, Any]]] = field(default_factory=list)
+    visual_genome: list[tuple[Path, list[dict[str, Any]]]] = field(default_factory=list)
     pairs: list[tuple[Path, Rows]] = field(default_factory=list)
     voc: list[Path] = field(default_factory=list)
     yolo: list[Path] = field(default_factory=list)
@@ -51,7 +52,7 @@ def survey(root: Path, files: list[Path], diagnosis: Diagnosis) -> Survey:
         elif path.suffix == ".xml" and _is_voc(path):
             found.voc.append(path)
     found.yolo = label_files(texts, found.images)
-    is_empty = not (_json_files(found) or found.pairs or found.voc or found.yolo or found.shards)
+    is_empty = not (_json_files(found) or found.visual_genome or found.pairs or found.voc or found.yolo or found.shards)
     found.is_image_folder = is_empty and any(image.parent != root for image in found.images)
     if is_empty and not found.images:
         found.plain_texts = texts
@@ -75,7 +76,9 @@ def _sort_json(path: Path, found: Survey, diagnosis: Diagnosis) -> None:
     content = read_json(path, diagnosis)
     if content is None:
         return  # not JSON: that is a finding
-    if _is_list_of_pairs(content):
+    if _is_list_with(content, "regions"):
+        found.visual_genome.append((path, content))
+    elif _is_list_of_pairs(content):
         found.pairs.append((path, [(f"entry {number}", row) for number, row in enumerate(content)]))
     elif isinstance(content, dict):
         images, annotations = _first(content, "images"), _first(content, "annotations")
@@ -96,9 +99,14 @@ def _sort_json(path: Path, found: Survey, diagnosis: Diagnosis) -> None:
 
 
 def _is_list_of_pairs(content: Any) -> bool:
+    return _is_list_with(content) and has_pair(content[0])
+
+
+def _is_list_with(content: Any, *keys: str) -> bool:
+    """Whether JSON is a list of objects, at least one, whose first has ``keys``."""
     if not isinstance(content, list) or not content or not all(isinstance(row, dict) for row in content):
         return False
-    return has_pair(content[0])
+    return set(keys) <= set(content[0])
 
 
 def _first(content: dict[str, Any], key: str) -> dict[str, Any]:
