@@ -21,6 +21,9 @@ ALLOWED: dict[str, set[str]] = {
     "checkpoint": LEAVES | {"model", "data.tokenizer"},
     "convert": LEAVES | {"model", "convert", "checkpoint", "data.tokenizer", "data.clip_tokenizer"},
     "predictor": LEAVES | {"tasks", "checkpoint", "data", "model", "predictor"},
+    "picture_sources": LEAVES | {"data.images"},
+    "prediction_files": LEAVES | {"picture_sources"},
+    "retrieval_index": LEAVES | {"predictor", "data.images", "picture_sources", "retrieval_index"},
     "model_info": LEAVES | {"model"},
 }
 SOURCES = sorted(ROOT.rglob("*.py"))

@@ -48,6 +48,7 @@ def test_nearly_everything_is_found_and_the_file_grows(predictor: Predictor, tmp
             expected += 10
         assert found / expected > 0.8
         grow(index, 300, tmp_path / "b")
+        index = RetrievalIndex.open(index.folder)
     index.update(predictor, [], [tmp_path / "a"])  # these files never were
     hits = ApproximateSearch(index).search(unit(1, 1000)[0], 10)
     assert len(hits) == 10

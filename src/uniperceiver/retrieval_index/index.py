@@ -87,6 +87,7 @@ class RetrievalIndex:
         """The model's name as it was given when the index was made."""
         self.width: int = about["width"]
         self.segments = [Segment(path) for path in sorted((folder / "segments").glob("*.safetensors"))]
+        self._alive: list[np.ndarray] | None = None
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
@@ -166,7 +167,9 @@ class RetrievalIndex:
                 growing = _GrowingSegment(predictor)
             progress()
         self._append(growing)
-        return Changes(added, unchanged, self._forget_missing(missing_below), tuple(failures))
+        removed = self._forget_missing(missing_below)
+        self._alive = None
+        return Changes(added, unchanged, removed, tuple(failures))
 
     def search(self, query: np.ndarray, top: int = 10) -> list[Hit]:
         """The ``top`` of all pictures with the largest cosines to ``query`` (D,) of unit length, best first.
@@ -190,10 +193,11 @@ class RetrievalIndex:
 
     def alive(self) -> list[np.ndarray]:
         """Of each segment (n,) bool: rows that count, being neither replaced nor removed."""
-        masks = [np.zeros(len(segment.entries), dtype=bool) for segment in self.segments]
-        for number, row in self._places().values():
-            masks[number][row] = True
-        return masks
+        if self._alive is None:
+            self._alive = [np.zeros(len(segment.entries), dtype=bool) for segment in self.segments]
+            for number, row in self._places().values():
+                self._alive[number][row] = True
+        return self._alive
 
     def _places(self) -> dict[str, tuple[int, int]]:
         """Path → (segment, row) of everything that counts."""
