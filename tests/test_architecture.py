@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "uniperceiver"
-LEAVES = {"config", "batches", "predictions", "likelihood", "boxes", "distributed", "pretrained", "load_report", "render", "run_lengths"}
+LEAVES = {
+    "config",
+    "batches",
+    "predictions",
+    "likelihood",
+    "boxes",
+    "distributed",
+    "pretrained",
+    "load_report",
+    "render",
+    "run_lengths",
+}
 
 ALLOWED: dict[str, set[str]] = {
     "model": LEAVES | {"model"},
