@@ -5,28 +5,36 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+LONGEST_WAIT = timedelta(hours=2)
+"""For another process, e.g. for rank 0 while it evaluates; then a process takes the others for dead."""
+
 
 @contextmanager
 def joined_processes(device: torch.device) -> Iterator[None]:
     """Within it the processes that ``torchrun`` started work together; without torchrun it does nothing.
 
-    They talk through NCCL when ``device`` is a GPU, through gloo otherwise.
+    Processes that work together already go on doing so afterwards. They talk through NCCL when ``device`` is a GPU,
+    through gloo otherwise.
     """
-    if "TORCHELASTIC_RUN_ID" not in os.environ or dist.is_initialized():
-        yield
-        return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    is_joined = dist.is_available() and dist.is_initialized()
+    if not is_joined:
+        if "TORCHELASTIC_RUN_ID" not in os.environ:
+            yield
+            return
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
     try:
         yield
         dist.barrier()  # nobody leaves while another still writes the checkpoint
     finally:
-        dist.destroy_process_group()
+        if not is_joined:
+            dist.destroy_process_group()
 
 
 def own_device(device: torch.device | str) -> torch.device:

@@ -214,3 +214,14 @@ def test_evaluation_of_texts_and_of_nothing() -> None:
     records = [TextRecord("a"), TextRecord("b")]
     assert [batch for _, batch in evaluation_batches(records, unchanged, texts_of, 8)] == [["a", "b"]]
     assert list(evaluation_batches([], unchanged, texts_of, 8)) == []
+
+
+def test_three_ranks_of_two_loading_processes_repeat_and_lose_nothing(dataset: ImageFolder) -> None:
+    """Ten records, six a step: five steps are three whole epochs."""
+    ranks = [
+        take(endless(Batches(dataset, CROP, ids, batch_size=2, seed=5, rank=r, world_size=3), workers=2), 5)
+        for r in range(3)
+    ]
+    in_order = [name for step in range(5) for rank in ranks for name in rank[step]]
+    for epoch in range(3):
+        assert len(set(in_order[10 * epoch : 10 * epoch + 10])) == 10
