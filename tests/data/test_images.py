@@ -125,3 +125,14 @@ def test_floating_point_pixels_are_refused() -> None:
     data = encoded(Image.fromarray(np.ones((2, 2), dtype=np.float32)), "TIFF")
     with pytest.raises(ImageError, match="floating-point"):
         decode_image(data, "float.tif")
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_a_plain_jpeg_has_pillows_pixels(tmp_path: Path, subsampling: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.jpg", quality=80, subsampling=subsampling)
+    with Image.open(tmp_path / "a.jpg") as image:
+        expected = np.array(image)
+    got = read_image(tmp_path / "a.jpg")
+    assert np.array_equal(got.permute(1, 2, 0).numpy(), expected)
+    assert got.stride(0) == 1

@@ -11,8 +11,14 @@ from torchvision.ops import box_iou
 from uniperceiver.boxes import masks_to_boxes
 from uniperceiver.config import ImageSizeConfig, TaskKind
 from uniperceiver.data import transforms
+from uniperceiver.data.detection_transforms import (
+    MIN_OBJECT_PIXELS,
+    PADDING_GREY,
+    DetectionCrop,
+    LargeScaleJitter,
+    RandomShorterSide,
+)
 from uniperceiver.data.records import AnnotatedImage, CaptionedImage, LabelledImage, QuestionedImage, Record, TextRecord
-from uniperceiver.data.transforms import PADDING_GREY, DetectionCrop, LargeScaleJitter, RandomShorterSide
 
 SIZES = [(1, 1), (48, 64), (64, 48), (200, 8000), (8000, 200)]
 PICTURE_TASKS: list[TaskKind] = ["classification", "captioning", "retrieval", "visual_question_answering"]
@@ -156,7 +162,7 @@ def test_objects_outside_the_crop_and_tiny_ones_are_removed() -> None:
     for seed in range(20):
         torch.manual_seed(seed)
         got = DetectionCrop(32, LargeScaleJitter(32, (2.0, 2.0)), flip=True)(record)
-        assert int(got.masks.flatten(1).sum(1).min()) >= transforms.MIN_OBJECT_PIXELS
+        assert int(got.masks.flatten(1).sum(1).min()) >= MIN_OBJECT_PIXELS
         kept.add(tuple(got.labels.tolist()))
     assert kept == {(1,), (0, 1)}
     shrunk = DetectionCrop(16, LargeScaleJitter(16, (1.0, 1.0)), flip=True)(record)

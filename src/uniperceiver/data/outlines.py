@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -67,3 +69,71 @@ def polygon_area(polygons: Polygons) -> float:
         x, y = np.asarray(part[0::2]), np.asarray(part[1::2])
         total += abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
     return total
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of a picture that is resized, and perhaps mirrored."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    """In pixels of the picture."""
+    new_height: int
+    new_width: int
+    """What it is resized to."""
+    flip: bool
+    """Whether it is mirrored, left and right, afterwards."""
+
+    def moved(self, polygons: Polygons) -> Polygons:
+        """Polygons of the picture as they lie in the resized window."""
+        return [self._moved(part) for part in polygons]
+
+    def _moved(self, part: list[float]) -> list[float]:
+        points = np.asarray(part, dtype=np.float64).reshape(-1, 2) - (self.left, self.top)
+        points *= (self.new_width / self.width, self.new_height / self.height)
+        if self.flip:
+            points[:, 0] = self.new_width - points[:, 0]
+        return points.ravel().tolist()
+
+
+@dataclass(frozen=True)
+class DrawnObject:
+    """What is visible of one object: a small mask and where its corner lies."""
+
+    mask: np.ndarray
+    """(h, w) uint8."""
+    top: int
+    left: int
+    area: int
+
+    @property
+    def box(self) -> list[int]:
+        """(x0, y0, x1, y1) around what is visible, the far sides exclusive; zeros if nothing is."""
+        rows, columns = np.flatnonzero(self.mask.any(axis=1)), np.flatnonzero(self.mask.any(axis=0))
+        if not len(rows):
+            return [0, 0, 0, 0]
+        x, y = self.left, self.top
+        return [x + int(columns[0]), y + int(rows[0]), x + int(columns[-1]) + 1, y + int(rows[-1]) + 1]
+
+
+def draw_in_window(polygons: Polygons, window: Window) -> DrawnObject:
+    """One object in a resized window, drawn once, on no more pixels than its extent.
+
+    The same pixels as drawing the moved polygons on the whole window, because COCO's drawing commutes with moves by
+    whole pixels.
+    """
+    moved = window.moved(polygons)
+    xs, ys = [x for part in moved for x in part[0::2]], [y for part in moved for y in part[1::2]]
+    left, right = _extent(xs, window.new_width)
+    top, bottom = _extent(ys, window.new_height)
+    if right <= left or bottom <= top:
+        return DrawnObject(np.zeros((0, 0), dtype=np.uint8), 0, 0, 0)
+    shifted = [[v - (top if i % 2 else left) for i, v in enumerate(part)] for part in moved]
+    encoded = run_lengths(shifted, bottom - top, right - left)
+    return DrawnObject(mask_codec().decode(encoded), top, left, int(mask_codec().area(encoded)))
+
+
+def _extent(values: list[float], length: int) -> tuple[int, int]:
+    return max(math.floor(min(values)) - 1, 0), min(math.ceil(max(values)) + 1, length)

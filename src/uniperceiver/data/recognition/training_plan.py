@@ -37,8 +37,8 @@ SHARES: dict[TaskKind, float] = {
 """s_k of a task, shared by its data sets: those of the configuration ``realdata``."""
 SMALL = ImageSizeConfig(train=160, test=160, scale=(0.6, 1.0))
 TASKS: dict[TaskKind, tuple[TaskConfig, int]] = {
-    "detection": (TaskConfig("detection", ImageSizeConfig(224, 224, 320, (0.5, 1.5))), 8),
-    "classification": (TaskConfig("classification", ImageSizeConfig(160, 160, scale=(0.3, 1.0))), 24),
+    "detection": (TaskConfig("detection", ImageSizeConfig(train=224, test=224, test_longest=320, scale=(0.5, 1.5))), 8),
+    "classification": (TaskConfig("classification", ImageSizeConfig(train=160, test=160, scale=(0.3, 1.0))), 24),
     "captioning": (TaskConfig("captioning", SMALL, max_tokens=24, vocabulary_from_data=True), 16),
     "retrieval": (TaskConfig("retrieval", SMALL, max_tokens=32), 24),
     "masked_language_modeling": (
