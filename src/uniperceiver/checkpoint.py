@@ -241,7 +241,7 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _runs(ids: Sequence[int]) -> list[int | list[int]]:
-    """Numbers with runs of successive ones as [first, last]: a whole vocabulary is one line instead of fifty thousand."""
+    """Numbers with runs of successive ones as [first, last]: a whole vocabulary is one line, not fifty thousand."""
     runs: list[list[int]] = []
     for index in ids:
         if runs and index == runs[-1][1] + 1:

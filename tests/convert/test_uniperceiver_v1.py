@@ -1,4 +1,4 @@
-"""Releases of Uni-Perceiver v1 become our model: every recorded value, through the converter and the one model class."""
+"""Releases of Uni-Perceiver v1 become our model: recorded values, through the converter and the one model class."""
 
 from __future__ import annotations
 
@@ -292,11 +292,11 @@ def test_what_does_not_fit_is_said() -> None:
     with pytest.raises(ValueError, match="only Uni-Perceiver-MoE has experts"):
         converted(tensors, fold=True)
     without = {key: value for key, value in tensors.items() if key != TYPE}
-    with pytest.raises(ValueError, match="no video_embed.embeddings_type"):
+    with pytest.raises(ValueError, match=r"no video_embed\.embeddings_type"):
         converted(without, type_embedding="merge")
     with pytest.raises(KeyMismatchError, match=r"1 missing.*g\.proj\.bias"):
         converted({key: value for key, value in tensors.items() if key != "loss_prepare.proj.bias"})
-    with pytest.raises(KeyMismatchError, match="f_text.words.weight"):
+    with pytest.raises(KeyMismatchError, match=r"f_text\.words\.weight"):
         converted({key: value for key, value in tensors.items() if key != "token_embed.embeddings.weight"})
     with pytest.raises(KeyMismatchError, match=r"1 surplus.*fused_encoder\.layers\.0\.extra"):
         converted(tensors | {"fused_encoder.layers.0.extra": torch.zeros(1)})

@@ -71,11 +71,11 @@ def test_a_patch_of_padding_alone_is_padding(tokens: PatchTokens) -> None:
 
 
 def test_other_sizes_are_errors(tokens: PatchTokens) -> None:
-    with pytest.raises(ValueError, match="64×64 pixels.*got 32×64"):
+    with pytest.raises(ValueError, match=r"64×64 pixels.*got 32×64"):
         tokens.video(VideoBatch(torch.zeros(1, 1, 3, 32, 64)))
     with pytest.raises(ValueError, match="4 frames is too long"):
         tokens.video(VideoBatch(torch.zeros(1, 4, 3, 64, 64)))
     with pytest.raises(ValueError, match="multiple of 4"):
         sine_cosine_grid(2, 10, 1.0)
-    with pytest.raises(ValueError, match="not a multiple of image.patch"):
+    with pytest.raises(ValueError, match=r"not a multiple of image\.patch"):
         PatchEncoderConfig("patches", image_size=60)

@@ -189,7 +189,7 @@ class MoEConfig:
     """True: targets are routed as if the input had an image, so that the words of masked language modelling are those
     of captioning (v1-MoE's table; spec/uni_perceiver_v1_moe.md, section 6)."""
     folded: tuple[Annotated[str, Field(pattern="^[01]{8}$")], ...] = ()
-    """Deployment: routing bits of the streams whose merged maps stand for experts and gates; empty: there are experts."""
+    """Deployment: routing bits of the streams whose merged maps replace experts and gates; empty: there are experts."""
 
     def __post_init__(self) -> None:
         """Top-k cannot exceed the number of experts."""

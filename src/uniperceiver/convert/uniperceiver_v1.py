@@ -254,8 +254,8 @@ def _merge_type(weights: dict[str, Tensor], release: ReleaseFile, choice: TypeEm
         weights["f_image.patches.bias"] = weights["f_image.patches.bias"] + vector[0]
     state = "was now added to" if is_merged else "was taken to be already in"
     notes.append(
-        f"the type of pictures ({TYPE}, length {float(vector.norm()):.3g}) {state} the patch map's bias; the file does not"
-        " say whether it was, so if pictures are recognised badly, convert with the other choice"
+        f"the type of pictures ({TYPE}, length {float(vector.norm()):.3g}) {state} the patch map's bias; the file does"
+        " not say whether it was, so if pictures are recognised badly, convert with the other choice"
     )
 
 
