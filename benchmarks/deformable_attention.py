@@ -3,9 +3,9 @@
     python benchmarks/deformable_attention.py
     python benchmarks/deformable_attention.py --keep-heap
 
-The sides take turns in one process; the medians' ratio to transformers' is printed. Only the sampling is timed, no matrix
-products. With `--keep-heap` all sides run with an allocator that returns no memory to the system, which spares the
-fallback the page faults of its large temporaries.
+The sides take turns in one process; the medians' ratio to transformers' is printed. Only the sampling is timed, no
+matrix products. With `--keep-heap` all sides run with an allocator that returns no memory to the system, which spares
+the fallback the page faults of its large temporaries.
 """
 
 from __future__ import annotations

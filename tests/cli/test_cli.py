@@ -47,6 +47,11 @@ def test_info_of_a_preset(preset: str, capsys: pytest.CaptureFixture[str]) -> No
     assert sum(parameters["by_module"].values()) == parameters["total"]
 
 
+def test_info_says_how_deformable_attention_is_computed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("info", "nano", "--height", "64", "--width", "64") == 0
+    assert "deformable attention on processors: " in capsys.readouterr().out
+
+
 def test_train_and_evaluate(trained: Path, tmp_path: Path) -> None:
     assert run("info", trained) == 0
     assert run("evaluate", trained) == 0

@@ -19,6 +19,7 @@ def info(
 ) -> None:
     """Parameters by module, total and deployed, widths, levels and FLOPs."""
     from uniperceiver.config import load_config
+    from uniperceiver.model.layers.deformable_attention_kernel import describe_kernel
     from uniperceiver.model_info import describe
 
     config_file = Path(model) / "config.yaml" if Path(model).is_dir() else None
@@ -29,6 +30,7 @@ def info(
         from rich.console import Console
 
         Console().print(account.table())
+        typer.echo(describe_kernel())
 
 
 def evaluate(

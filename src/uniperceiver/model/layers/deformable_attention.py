@@ -9,7 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from uniperceiver.model.layers.deformable_attention_kernel import can_sample, sample_levels_with_kernel
+from uniperceiver.model.layers.deformable_attention_kernel import (
+    INT32_MAX,
+    can_sample,
+    sample_levels_with_kernel,
+)
 
 
 def sample_levels(value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
@@ -35,7 +39,61 @@ def sample_levels(value: Tensor, shapes: Sequence[tuple[int, int]], locations: T
 def sample_levels_with_pytorch(
     value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor
 ) -> Tensor:
-    """``sample_levels`` in plain PyTorch, for GPUs and where the kernel was not built."""
+    """``sample_levels`` in plain PyTorch, for GPUs and where the kernel was not built.
+
+    Bags are faster on processors, but their gradients are not (docs/performance.md).
+    """
+    is_training = torch.is_grad_enabled() and any(x.requires_grad for x in (value, locations, weights))
+    if value.device.type == "cpu" and not is_training and value.numel() <= INT32_MAX:
+        return sample_levels_with_bags(value, shapes, locations, weights)
+    return sample_levels_with_grids(value, shapes, locations, weights)
+
+
+def sample_levels_with_bags(
+    value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor
+) -> Tensor:
+    """``sample_levels`` by ``embedding_bag``: every query's bag holds the four corners of all its samples."""
+    batch, tokens, heads, width = value.shape
+    points = locations.shape[4]
+    # One row for a bag and one column for a sample: long rows are what elementwise operations are fast on.
+    sizes = torch.tensor(shapes, device=value.device, dtype=torch.int32).repeat_interleave(points, dim=0)
+    starts = torch.tensor([0, *(h * w for h, w in shapes[:-1])], device=value.device, dtype=torch.int32)
+    starts = starts.cumsum(dim=0, dtype=torch.int32).repeat_interleave(points)
+    x, y = locations.reshape(-1, len(sizes), 2).unbind(dim=-1)
+    columns, across = _corners(x, sizes[:, 1])
+    rows, down = _corners(y, sizes[:, 0])
+    picture = torch.arange(batch, device=value.device, dtype=torch.int32)[:, None, None] * (tokens * heads)
+    head = torch.arange(heads, device=value.device, dtype=torch.int32)
+    first = (picture + head).expand(-1, locations.shape[1], -1).reshape(-1, 1)
+    bags, shares = [], []
+    for row, share in zip(rows, down, strict=True):
+        beginning = (row * sizes[:, 1] + starts) * heads + first
+        weighted = share * weights.reshape(-1, len(sizes))
+        bags += [beginning + column * heads for column in columns]
+        shares += [weighted * share for share in across]
+    table, bag = value.reshape(-1, width), torch.cat(bags, dim=1)
+    out = F.embedding_bag(bag, table, mode="sum", per_sample_weights=torch.cat(shares, dim=1).to(value.dtype))
+    return out.view(batch, -1, heads * width)
+
+
+def _corners(location: Tensor, size: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """The cells on both sides of a location in [0, 1] of an axis, and their shares: zero where there is no cell."""
+    position = location * size - 0.5
+    low = position.floor()
+    corners = [low, low + 1]
+    shares = [corners[1] - position, position - low]
+    last = size - 1
+    inside = [corner.clamp(min=0).minimum(last) for corner in corners]
+    return (
+        [corner.int() for corner in inside],
+        [share * (corner == kept) for share, corner, kept in zip(shares, corners, inside, strict=True)],
+    )
+
+
+def sample_levels_with_grids(
+    value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor
+) -> Tensor:
+    """``sample_levels`` by ``grid_sample``."""
     batch, _, heads, width = value.shape
     queries, points = locations.shape[1], locations.shape[4]
     maps = value.permute(0, 2, 3, 1).flatten(0, 1)  # (B*heads, d, S)

@@ -93,6 +93,14 @@ def can_sample(value: Tensor) -> bool:
     )
 
 
+def describe_kernel() -> str:
+    """Which way deformable attention is computed on this machine's processor, one line."""
+    kernel = load_kernel()
+    if kernel is None:
+        return "deformable attention on processors: plain PyTorch (reinstall with a C compiler for the kernel)"
+    return f"deformable attention on processors: C kernel, vectors of {kernel.lanes} floats"
+
+
 def loaded_kernel() -> Kernel:
     """The kernel, where ``can_sample`` has found it."""
     kernel = load_kernel()

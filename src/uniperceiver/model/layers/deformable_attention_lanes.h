@@ -36,7 +36,7 @@ static INLINE NAME(Axis) NAME(place)(VECTOR x, VECTOR size) {
     return (NAME(Axis)){
         .low = __builtin_convertvector(NAME(clamp)(low, zero, last), INTEGERS),
         .high = __builtin_convertvector(NAME(clamp)(high, zero, last), INTEGERS),
-        .fraction = x - low,
+        .fraction = bounded - low + (x - x),
         .low_inside = NAME(one_if)((low >= zero) & (low <= last)),
         .high_inside = NAME(one_if)((high >= zero) & (high <= last)),
     };
