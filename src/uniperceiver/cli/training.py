@@ -20,6 +20,10 @@ class Tuning(StrEnum):
     prompt = "prompt"
 
 
+DEMO_PROCESSES = 2
+"""What the demo is made for: on two cores, two processes of one thread do more than one of two."""
+
+
 def train(
     out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint and the log.")],
     config: Annotated[
@@ -107,19 +111,23 @@ def demo(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the weights and the order of the data; the scenes stay the same.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Training processes; the cores are divided among them.")
+    ] = DEMO_PROCESSES,
     device: Device = "cpu",
 ) -> None:
     """Train one small model on six tasks of composed scenes, evaluate it on unseen ones, write a report."""
     from uniperceiver.demo import check_packages, demo_config, installed_cutouts
     from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
-    from uniperceiver.training.train import train as run
+    from uniperceiver.training.processes import train_in_processes
 
     check_packages()
     if cutouts is None:
         cutouts = installed_cutouts()
         if cutouts == "shapes":
             typer.echo("OpenMoji is not installed (pip install 'uniperceiver[demo]'): the scenes are drawn shapes")
-    checkpoint = run(demo_config(cutouts, minutes, seed), out, resume, device, show_bar=True)
+    config = demo_config(cutouts, minutes, seed)
+    checkpoint = train_in_processes(config, out, processes, resume, device, show_bar=True)
     evaluate_checkpoint(checkpoint, None, None, out / "report.json", device)
     typer.echo(f"checkpoint: {checkpoint}\nreport: {out / 'report.html'} (a web page), {out / 'report.json'}")
 

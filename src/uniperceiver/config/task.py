@@ -65,6 +65,8 @@ class TaskConfig:
     process alone."""
     answers: Positive = 3129
     """Visual question answering: Y is this many most frequent answers of the training data."""
+    captions_per_image: Positive = 1
+    """Captioning, training only: this many captions of a picture, drawn anew each time, share one look at it."""
     beams: Positive = 2
     """Beam search width in captioning; 1 is greedy."""
     length_penalty: float = 0.0

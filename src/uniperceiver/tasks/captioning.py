@@ -26,17 +26,25 @@ from uniperceiver.tasks.vocabulary import places_of_tokens, word_tokens
 
 @dataclass(frozen=True)
 class CaptioningBatch:
-    """Pictures and one caption of each."""
+    """Pictures and R captions of them."""
 
     images: ImageBatch
     text: TextBatch
-    """(B, 2L): the words and the end, then a slot for each."""
+    """(R, 2L): the words and the end, then a slot for each."""
     targets: Tensor
-    """(B, L) int64, the candidate each slot should find; -1 where padded or where the word is no candidate."""
+    """(R, L) int64, the candidate each slot should find; -1 where padded or where the word is no candidate."""
+    pictures: Tensor
+    """(R,) int64 in [0, B), the picture that each caption is of."""
 
     def to(self, device: torch.device | str) -> Self:
         """The batch on another device."""
-        return replace(self, images=self.images.to(device), text=self.text.to(device), targets=self.targets.to(device))
+        return replace(
+            self,
+            images=self.images.to(device),
+            text=self.text.to(device),
+            targets=self.targets.to(device),
+            pictures=self.pictures.to(device),
+        )
 
 
 class CaptioningTask:
@@ -67,11 +75,15 @@ class CaptioningTask:
         return CandidateSet.from_token_ids([setting.tokenizer.end_id, *ids], setting.tokenizer)
 
     def collate(self, records: Sequence[CaptionedImage]) -> CaptioningBatch:
-        """One caption drawn per picture. It has no start token, but the end, which long captions keep when cut."""
-        tokenizer, backbone = self.setting.tokenizer, self.setting.backbone
+        """Captions drawn for every picture. They have no start token, but the end, which long ones keep when cut."""
+        tokenizer, backbone, config = self.setting.tokenizer, self.setting.backbone, self.setting.config
         generator = seeded_generator()
-        drawn = [generator.choice(record.captions) for record in records]
-        rows = tokenizer.encode_batch(drawn, self.setting.config.max_tokens - 1, special=False)
+        drawn = [
+            (picture, caption)
+            for picture, record in enumerate(records)
+            for caption in generator.sample(record.captions, min(config.captions_per_image, len(record.captions)))
+        ]
+        rows = tokenizer.encode_batch([caption for _, caption in drawn], config.max_tokens - 1, special=False)
         ids = [[*row, tokenizer.end_id] for row in rows]
         text = TextBatch.with_slot_per_word(ids, tokenizer.padding_id, tokenizer.slot_id)
         length = text.ids.shape[1] // 2
@@ -80,12 +92,13 @@ class CaptioningTask:
             images=ImageBatch.from_images([r.image for r in records], backbone.image_mean, backbone.image_std),
             text=text,
             targets=targets,
+            pictures=torch.tensor([picture for picture, _ in drawn]),
         )
 
     def loss(self, model: UniPerceiver, batch: CaptioningBatch) -> dict[str, Tensor]:
         """Eq. (7): the mean over all words and ends of the batch that are candidates."""
         is_target = batch.targets >= 0
-        image = model.encode_image(batch.images).segment
+        image = model.encode_image(batch.images).segment.rows(batch.pictures)
         decoded = model.decode(image, model.encode_text(batch.text), attributes=self.attributes)
         slots = decoded.segments[1][:, batch.targets.shape[1] :]
         drawn = self.candidates.draw(batch.targets[is_target], self.setting.config.sampled_candidates)

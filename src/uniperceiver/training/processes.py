@@ -13,7 +13,11 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from uniperceiver.config import TrainConfig
 from uniperceiver.training.train import train
 
-HEAP_KEPT = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "67108864"}
+HEAP_KEPT = {
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    "MALLOC_TOP_PAD_": "67108864",
+}
 """glibc keeps freed memory: a step allocates the same large buffers again, and a fresh page costs more than its use."""
 
 
@@ -34,7 +38,12 @@ def train_in_processes(
         torch.distributed.elastic.multiprocessing.errors.ChildFailedError: a process failed; its error is on stderr.
     """
     settings = LaunchConfig(
-        min_nodes=1, max_nodes=1, nproc_per_node=processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0", run_id="local"
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        run_id="local",
     )
     threads = str(max(1, (os.cpu_count() or 1) // processes))
     with _environment({"OMP_NUM_THREADS": threads, **HEAP_KEPT}):
