@@ -4,8 +4,8 @@
 
 Detection with masks: large scale jitter (0.1 to 2), crop or fill to 800 x 800, flip; from COCO polygons.
 Classification: random resized crop to 224, bicubic, flip. Both sides give uint8 pictures, boxes and masks, in turns,
-with 0, 1 and 2 loading processes; the best of the rounds counts. One thread in every process. Without loading processes the
-clock is that of the processor, so that other programs do not count.
+with 0, 1 and 2 loading processes; the best of the rounds counts. One thread in every process.
+Without loading processes the clock is that of the processor, so that other programs do not count.
 """
 
 from __future__ import annotations
