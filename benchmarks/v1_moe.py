@@ -3,7 +3,8 @@
     python benchmarks/v1_moe.py --layers 4
 
 One process, random weights, pictures of 224 pixels; the base model's width. "merging" makes the weights of each stream
-anew in every pass, as training does and the official code does always. Times are of the processor, so that other work on the machine does not count.
+anew in every pass, as training does and the official code does always. Times are of the processor, so that other work
+on the machine does not count.
 """
 
 from __future__ import annotations
