@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import RandomResizedCrop
 from torchvision.transforms.v2 import functional as F
@@ -25,6 +26,7 @@ from uniperceiver.data.detection_transforms import (
 from uniperceiver.data.records import (
     CaptionedImage,
     LabelledImage,
+    LabelledVideo,
     QuestionedImage,
     Record,
     TextRecord,
@@ -98,13 +100,16 @@ class RandomCrop:
     flip: bool
 
     def __call__(self, record: Record) -> Record:
-        """The record with a (3, side, side) picture."""
+        """The record with a (3, side, side) picture, or frames of that size, all cut alike."""
+        if isinstance(record, LabelledVideo):
+            return replace(record, frames=self._cropped(record.frames))
         picture = _picture(record)
+        return replace(picture, image=self._cropped(picture.image))
+
+    def _cropped(self, pixels: Tensor) -> Tensor:
         crop = RandomResizedCrop(self.side, scale=self.scale, interpolation=InterpolationMode.BICUBIC, antialias=True)
-        image = crop(picture.image)
-        if self.flip and torch.rand(()) < 0.5:
-            image = F.horizontal_flip(image)
-        return replace(picture, image=image)
+        cropped: Tensor = crop(pixels)
+        return F.horizontal_flip(cropped) if self.flip and torch.rand(()) < 0.5 else cropped
 
 
 @dataclass(frozen=True)
@@ -115,14 +120,19 @@ class CentreCrop:
     margin: float = RESIZE_FOR_CROP
 
     def __call__(self, record: Record) -> Record:
-        """The record with a (3, side, side) picture."""
+        """The record with a (3, side, side) picture, or frames of that size, whose margin is one (v1, 7.5)."""
+        if isinstance(record, LabelledVideo):
+            return replace(record, frames=self._cropped(record.frames, 1.0))
         picture = _picture(record)
-        shorter = min(picture.image.shape[1:])
+        return replace(picture, image=self._cropped(picture.image, self.margin))
+
+    def _cropped(self, pixels: Tensor, margin: float) -> Tensor:
+        shorter = min(pixels.shape[-2:])
         # What lies further from the centre cannot be in the crop, and resizing a very long picture takes its memory.
-        near = F.center_crop(picture.image, [min(length, 2 * shorter) for length in picture.image.shape[1:]])
-        resized_side = int(self.side * self.margin)
+        near = F.center_crop(pixels, [min(length, 2 * shorter) for length in pixels.shape[-2:]])
+        resized_side = int(self.side * margin)
         resized = F.resize(near, [resized_side], interpolation=InterpolationMode.BICUBIC, antialias=True)
-        return replace(picture, image=F.center_crop(resized, [self.side, self.side]))
+        return F.center_crop(resized, [self.side, self.side])
 
 
 @dataclass(frozen=True)

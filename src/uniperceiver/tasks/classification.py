@@ -1,4 +1,4 @@
-"""Image classification: <SPE> ‖ image against class names."""
+"""Classification of pictures and of clips: <SPE> ‖ image against class names."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from uniperceiver.batches import ImageBatch
-from uniperceiver.data.records import LabelledImage
+from uniperceiver.batches import ImageBatch, VideoBatch
+from uniperceiver.config import PatchEncoderConfig
+from uniperceiver.data.records import LabelledImage, LabelledVideo
 from uniperceiver.likelihood import log_likelihood, negative_log_likelihood
 from uniperceiver.model.image_encoder import ImageFeatures
 from uniperceiver.model.segments import TaskAttributes
@@ -25,9 +26,9 @@ LISTED = 100
 
 @dataclass(frozen=True)
 class ClassificationBatch:
-    """Pictures and their classes."""
+    """Pictures, or clips, and their classes."""
 
-    images: ImageBatch
+    images: ImageBatch | VideoBatch
     labels: Tensor
     """(B,) int64, index into the candidate names."""
 
@@ -37,7 +38,7 @@ class ClassificationBatch:
 
 
 class ClassificationTask:
-    """x = <SPE> ‖ image, represented at <SPE>; Y = class names."""
+    """x = <SPE> ‖ image, represented at <SPE>; Y = class names. A clip is an image of many frames (v1)."""
 
     attributes = TaskAttributes(input_image=True, input_text=False)
 
@@ -50,20 +51,30 @@ class ClassificationTask:
         """The class names of a data set."""
         return CandidateSet.from_texts(dataset.names, setting.tokenizer)
 
-    def collate(self, records: Sequence[LabelledImage]) -> ClassificationBatch:
-        """Pictures normalised and padded to one size, and their classes."""
+    def collate(self, records: Sequence[LabelledImage | LabelledVideo]) -> ClassificationBatch:
+        """Pictures normalised and padded to one size, or clips of one shape, and their classes.
+
+        Raises:
+            ValueError: clips for a model that reads single pictures.
+        """
+        return ClassificationBatch(self._images(records), torch.tensor([r.label for r in records]))
+
+    def _images(self, records: Sequence[LabelledImage | LabelledVideo]) -> ImageBatch | VideoBatch:
         backbone = self.setting.backbone
-        return ClassificationBatch(
-            images=ImageBatch.from_images([r.image for r in records], backbone.image_mean, backbone.image_std),
-            labels=torch.tensor([r.label for r in records]),
-        )
+        clips = [record.frames for record in records if isinstance(record, LabelledVideo)]
+        if not clips:
+            pictures = [record.image for record in records if isinstance(record, LabelledImage)]
+            return ImageBatch.from_images(pictures, backbone.image_mean, backbone.image_std)
+        if not isinstance(backbone, PatchEncoderConfig):
+            raise ValueError("videos need a model whose f_image reads frames (image.kind patches, v1)")
+        return VideoBatch.from_videos(clips, backbone.video_mean, backbone.video_std)
 
     def loss(self, model: UniPerceiver, batch: ClassificationBatch) -> dict[str, Tensor]:
         """Eq. (7): the mean over the pictures."""
         drawn = self.candidates.draw(batch.labels, self.setting.config.sampled_candidates)
         names = self.candidates.encode(model, self.attributes, drawn.index)
-        x = self._represent(model, model.encode_image(batch.images))
-        return {"names": negative_log_likelihood(x, names, model.temperature("img_cls"), drawn.targets).mean()}
+        x = self._represent(model, _encode(model, batch))
+        return {"names": negative_log_likelihood(x, names, _temperature(model, batch), drawn.targets).mean()}
 
     @torch.no_grad()
     def predict(
@@ -71,8 +82,8 @@ class ClassificationTask:
     ) -> list[Classification]:
         """The most likely classes of every picture, Eq. (5), at most `LISTED`."""
         names = self.candidates.encode(model, self.attributes)
-        x = self._represent(model, features or model.encode_image(batch.images))
-        log_probabilities = log_likelihood(x, names, model.temperature("img_cls"))
+        x = self._represent(model, features or _encode(model, batch))
+        log_probabilities = log_likelihood(x, names, _temperature(model, batch))
         best = log_probabilities.double().exp().topk(min(LISTED, len(self.candidates)), dim=1)
         return [
             Classification(index, tuple(self.candidates.texts[i] for i in index), probability)
@@ -81,3 +92,14 @@ class ClassificationTask:
 
     def _represent(self, model: UniPerceiver, features: ImageFeatures) -> Tensor:
         return model.decode(features.segment, attributes=self.attributes).spe
+
+
+def _encode(model: UniPerceiver, batch: ClassificationBatch) -> ImageFeatures:
+    if isinstance(batch.images, VideoBatch):
+        return ImageFeatures(model.encode_video(batch.images), None)
+    return model.encode_image(batch.images)
+
+
+def _temperature(model: UniPerceiver, batch: ClassificationBatch) -> Tensor:
+    """v1 has temperatures of their own for pictures and for clips."""
+    return model.temperature("video_cls" if isinstance(batch.images, VideoBatch) else "img_cls")
