@@ -34,8 +34,8 @@ class ParameterAccount:
     by_module: dict[str, int]
     """Per part of the model; they add up to ``total``."""
     official_v1: int | None
-    """v1: as its official repository counts, deployed for pictures and texts, which are two streams with experts, without
-    the output projection (spec/uni_perceiver_v1_moe.md, 9.3). None: v2."""
+    """v1: as its official repository counts, deployed for pictures and texts, which are two streams with experts,
+    without the output projection (spec/uni_perceiver_v1_moe.md, 9.3). None: v2."""
 
 
 @dataclass(frozen=True)

@@ -223,12 +223,11 @@ def test_a_bad_gradient_names_its_parameter_and_writes_the_batch_aside(config: T
 
 
 def test_a_dead_loading_process_is_a_clear_error_and_costs_no_checkpoint(config: TrainConfig, tmp_path: Path) -> None:
-    training = Training(replace(config, workers=1), tmp_path / "run", initial(config), "cpu")
+    training = Training(replace(config, workers=1, checkpoint_every=100), tmp_path / "run", initial(config), "cpu")
     training.take_step()
     training.save()
     for child in multiprocessing.active_children():
         child.kill()
     with pytest.raises(LoadingProcessError, match="lower `workers`"):
-        for _ in range(8):
-            training.take_step()
+        training.run()
     assert load_training_state(tmp_path / "run" / "checkpoint").step == 1

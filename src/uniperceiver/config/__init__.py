@@ -111,6 +111,7 @@ __all__ = [
     "VqaConfig",
     "WebDatasetConfig",
     "WebDatasetPairsConfig",
+    "WeightAverageConfig",
     "WordEmbeddingConfig",
     "YoloConfig",
     "from_data",

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from uniperceiver.config import ImageEncoderConfig, ProposalConfig
 from uniperceiver.convert.key_rules import Rule, check, our_key, rename
-from uniperceiver.load_report import KeyMismatchError, LoadReport
 from uniperceiver.convert.mask_dino_backbone import backbone_key
+from uniperceiver.load_report import KeyMismatchError, LoadReport
 from uniperceiver.model.backbone import build_backbone
 from uniperceiver.model.layers.group_norm import GROUPS
 from uniperceiver.model.proposals.heads import PredictionHeads

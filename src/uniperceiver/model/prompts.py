@@ -1,9 +1,9 @@
 """Deep prompts: learned tokens that every layer of g sees beside the real ones (prompt tuning).
 
-The form is v1's (spec/uni_perceiver_v1_moe.md, 2.8; its App. C), for all families: every layer has P vectors of its own;
-they go through the layer's first norm and its key and value maps, with the experts of the first stream, and stand before
-the keys and values of the sequence. They ask nothing themselves, so the sequence keeps its length, and nobody is blocked
-from them. In decoding word by word they stand in the cache, before the image. v1's files call them
+The form is v1's (spec/uni_perceiver_v1_moe.md, 2.8; its App. C), for all families: every layer has P vectors of its
+own; they go through the layer's first norm and its key and value maps, with the experts of the first stream, and stand
+before the keys and values of the sequence. They ask nothing themselves, so the sequence keeps its length, and nobody is
+blocked from them. In decoding word by word they stand in the cache, before the image. v1's files call them
 ``layers.N.deep_prompt_embedding.embedding`` and ``.target_embedding``; here they are ``layers.N.prompts.inputs`` and
 ``.targets``.
 """

@@ -67,7 +67,8 @@ class SelfAttention(nn.MultiheadAttention):
         query_and_key = F.linear(query, self.in_proj_weight[: 2 * width], self.in_proj_bias[: 2 * width])
         projected = F.linear(value, self.in_proj_weight[2 * width :], self.in_proj_bias[2 * width :])
         q, k, v = (
-            part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in (*query_and_key.chunk(2, -1), projected)
+            part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for part in (*query_and_key.chunk(2, -1), projected)
         )
         return self.out_proj(attend(q, k, v, is_blocked).transpose(1, 2).flatten(2))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -12,12 +12,14 @@ from timm.layers.padding import pad_same
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
-FrozenBatchNorm = FrozenBatchNormAct2d | FrozenBatchNorm2d
+FrozenBatchNorm: TypeAlias = FrozenBatchNormAct2d | FrozenBatchNorm2d
 """What timm makes of the batch norms of a network when it freezes them."""
+FOLDED = (nn.Conv2d, Conv2dSame)
+"""Convolutions that `NormedConv2d` stands in for; others that derive from them may do something else."""
 
 
 class FrozenNorm(nn.Module):
-    """What is left of a frozen batch norm when a `NormedConv2d` applies its scale and shift: constants and activation."""
+    """What is left of a frozen batch norm whose scale and shift a `NormedConv2d` applies: constants and activation."""
 
     weight: Tensor
     bias: Tensor
@@ -96,7 +98,7 @@ def _followers(network: nn.Module) -> list[tuple[nn.Conv2d, FrozenBatchNorm]]:
     pairs: list[tuple[nn.Conv2d, FrozenBatchNorm]] = []
 
     def watch(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        if type(module) in (nn.Conv2d, Conv2dSame) and module.padding_mode == "zeros":
+        if isinstance(module, nn.Conv2d) and type(module) in FOLDED and module.padding_mode == "zeros":
             made[id(output)] = module, output
         elif isinstance(module, FrozenBatchNorm) and id(inputs[0]) in made:
             pairs.append((made[id(inputs[0])][0], module))
