@@ -199,3 +199,31 @@ def test_overfits_one_batch(
     tokenizer = task.setting.tokenizer
     expected = [tokenizer.decode(tokenizer.encode(caption)) for caption in CAPTIONS]
     assert [caption.text for caption in task.predict(model, batch)] == expected
+
+
+def test_several_captions_share_one_look_at_their_picture(
+    make_task: MakeTask, picture: Callable, model: UniPerceiver
+) -> None:
+    task = make_task(captions_per_image=2)
+    records = [
+        CaptionedImage(picture((220, 20, 20)), "0", tuple(CAPTIONS)),
+        CaptionedImage(picture((20, 20, 220)), "1", (CAPTIONS[2],)),
+    ]
+    batch = task.collate(records)
+    assert batch.images.size == 2
+    assert batch.pictures.tolist() == [0, 0, 1]
+    assert batch.text.ids.shape[0] == batch.targets.shape[0] == 3
+    ends = [row[row >= 0].tolist() for row in batch.targets]
+    assert ends[0] != ends[1], "drawn without repeats"
+    with torch.no_grad():
+        together = task.loss(model, batch)["words"]
+        alone = []
+        for row in range(3):
+            image = model.encode_image(batch.images).segment.rows(batch.pictures[row : row + 1])
+            text = batch.text.rows(torch.tensor([row]))
+            slots = model.decode(image, model.encode_text(text), attributes=task.attributes).segments[1]
+            words = task.candidates.encode(model, task.attributes)
+            likelihood = log_likelihood(slots[0, batch.targets.shape[1] :], words, model.temperature("caption"))
+            is_target = batch.targets[row] >= 0
+            alone.append(-likelihood[is_target].gather(1, batch.targets[row][is_target, None]))
+    torch.testing.assert_close(together, torch.cat(alone).mean(), rtol=1e-4, atol=1e-5)

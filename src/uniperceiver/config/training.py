@@ -50,6 +50,11 @@ class ProposalLossConfig:
     """Candidates drawn per kept point when uncertain points are chosen."""
     importance: Fraction = 0.75
     """Share of the points chosen for uncertainty."""
+    masks_of: Literal["every_stage", "first_and_last"] = "every_stage"
+    """Stages whose masks are compared (A28): every one, or the encoder's tokens and the last layer, which is cheaper.
+    Matching always weighs masks."""
+    names: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of Eq. (7) on the matched proposals beside these losses (A29)."""
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -106,7 +106,9 @@ def text_encoder_config(path: Path) -> TextEncoderConfig:
 def check_config(ours: TextEncoderConfig, theirs: TextEncoderConfig, source: str) -> None:
     """Compare the sizes; TextWeightsError lists every field that differs. Where weights come from is no size."""
     sizes = [
-        field.name for field in fields(TextEncoderConfig) if field.name not in ("pretrained", "tokenizer", "frozen")
+        field.name
+        for field in fields(TextEncoderConfig)
+        if field.name not in ("pretrained", "tokenizer", "frozen", "causal_layers")
     ]
     differing = [
         f"text.{name} is {getattr(ours, name)} and should be {getattr(theirs, name)}"

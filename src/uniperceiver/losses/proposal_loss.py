@@ -24,7 +24,7 @@ from uniperceiver.losses.mask_points import (
 )
 from uniperceiver.losses.matching import FOCAL_ALPHA, FOCAL_GAMMA, Matches, ObjectBatch, match
 from uniperceiver.model.proposals.denoising import DenoisingQueries
-from uniperceiver.model.proposals.outputs import ProposalOutput, Stage
+from uniperceiver.model.proposals.outputs import ProposalOutput, Stage, mask_logits, take
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,19 @@ def proposal_loss(
     with torch.autocast(features.device.type, enabled=False):
         normaliser = mean_over_ranks(features.new_tensor(float(sum(objects.counts)))).clamp(min=1)
         losses: list[StageLosses] = []
-        for stage in map(_in_float32, (output.encoder_stage, *output.stages)):
-            matches = match(stage, features, objects, draw(len(targets), config.points), config)
-            losses.append(stage_losses(stage, features, objects, matches, normaliser, config, draw))
+        every = config.masks_of == "every_stage"
+        for stage in (output.encoder_stage, *output.stages):
+            has_masks = every or stage is output.encoder_stage or stage is output.final
+            exact = _in_float32(stage)
+            matches = match(exact, features, objects, draw(len(targets), config.points), config)
+            losses.append(stage_losses(exact, features, objects, matches, normaliser, config, draw, has_masks))
         repaired: list[StageLosses] = []
         if denoising is not None:
             origins, copies = denoising_matches(denoising), normaliser * denoising.groups
-            for stage in map(_in_float32, output.denoising_stages):
-                repaired.append(stage_losses(stage, features, objects, origins, copies, config, draw))
+            for stage in output.denoising_stages:
+                has_masks = every or stage is output.denoising_stages[-1]
+                exact = _in_float32(stage)
+                repaired.append(stage_losses(exact, features, objects, origins, copies, config, draw, has_masks))
     return ProposalLoss(
         weighted=_weighted_sums([*losses, *repaired], config),
         matches=matches,
@@ -117,24 +122,29 @@ def stage_losses(
     normaliser: Tensor,
     config: ProposalLossConfig,
     draw: DrawPoints,
+    has_masks: bool = True,
 ) -> StageLosses:
     """The five losses of one stage under given matches, divided by ``normaliser``.
 
     All queries take part in the objectness, the matched ones in the rest. ``draw`` is called for (pairs, candidates),
-    then for (pairs, fresh points).
+    then for (pairs, fresh points). Without ``has_masks`` the mask losses are zero.
     """
     rows = objects.rows(matches)
     boxes, target_boxes = stage.boxes[matches.image, matches.query], objects.boxes[rows]
-    masks = _matched_masks(stage.mask_embeddings, mask_features, matches)
-    points = uncertain_points(masks, draw, config)
-    logits = sample_maps(masks[:, None], points)[:, 0]
-    target_masks = sample_masks(objects.masks, rows, points)
+    mask = dice = torch.zeros_like(normaliser)
+    if has_masks:
+        masks = _matched_masks(stage.mask_embeddings, mask_features, matches)
+        points = uncertain_points(masks, draw, config)
+        logits = sample_maps(masks[:, None], points)[:, 0]
+        target_masks = sample_masks(objects.masks, rows, points)
+        mask = mask_cross_entropy(logits, target_masks).sum() / normaliser
+        dice = dice_loss(logits, target_masks).sum() / normaliser
     return StageLosses(
         objectness=objectness_loss(stage.logits, matches, objects.labels[rows], normaliser),
         box=F.l1_loss(boxes, target_boxes, reduction="sum") / normaliser,
         giou=(1 - giou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(target_boxes))).sum() / normaliser,
-        mask=mask_cross_entropy(logits, target_masks).sum() / normaliser,
-        dice=dice_loss(logits, target_masks).sum() / normaliser,
+        mask=mask,
+        dice=dice,
     )
 
 
@@ -172,10 +182,13 @@ def _matched_masks(mask_embeddings: Tensor, mask_features: Tensor, matches: Matc
     Every pair has points of its own here. Sampling the features for each would need Cm values a point, far more than a
     mask at stride 4 has pixels, so the masks are made, but only those of the matched queries.
     """
-    embeddings = mask_embeddings[matches.image, matches.query]
-    counts = matches.image.bincount(minlength=len(mask_features)).tolist()
-    masks = [torch.einsum("nc,chw->nhw", *pair) for pair in zip(embeddings.split(counts), mask_features, strict=True)]
-    return torch.cat(masks)
+    counts = matches.image.bincount(minlength=len(mask_features))
+    place = torch.arange(len(matches.image), device=counts.device) - (counts.cumsum(0) - counts)[matches.image]
+    # Pairs come image by image: as rows of equal length, one product makes the masks of all images.
+    most = int(counts.max())
+    query = matches.query.new_zeros(len(counts), most)
+    query[matches.image, place] = matches.query
+    return mask_logits(take(mask_embeddings, query), mask_features)[matches.image, place]
 
 
 def _in_float32(stage: Stage) -> Stage:

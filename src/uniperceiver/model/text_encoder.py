@@ -148,15 +148,16 @@ class TextEncoder(nn.Module):
     def _encode(self, text: TextBatch, cache: KeyValues) -> tuple[Tensor, list[LayerKeyValue]]:
         """Features (B, L, Ct) of new tokens that follow the cached ones, and their keys and values in each layer."""
         has_padding = self._check(text)
-        is_blocked = _is_blocked(text, cache, has_padding)
-        past: list[LayerKeyValue | None] = [None] * len(self.layers)
+        layers = self.layers[: self.config.causal_layers] if text.causal else self.layers
+        is_blocked = _is_blocked(text, cache, has_padding) if len(layers) else None
+        past: list[LayerKeyValue | None] = [None] * len(layers)
         if cache.length:
             past = [LayerKeyValue(key, value) for key, value in zip(cache.keys, cache.values, strict=True)]
         own = []
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.frozen):
             # positions and ids of padding may be anything: they are looked up at a valid row
             x = self.embedding(text.ids.masked_fill(text.is_padding, 0), text.positions.masked_fill(text.is_padding, 0))
-            for layer, seen in zip(self.layers, past, strict=True):
+            for layer, seen in zip(layers, past, strict=True):
                 x, key_value = layer(x, is_blocked, seen)
                 own.append(key_value)
         return x, own
@@ -168,6 +169,8 @@ class TextEncoder(nn.Module):
             raise ValueError(
                 f"texts without any token, ids of shape {shape}: give each at least its start and end token"
             )
+        if torch.compiler.is_exporting():  # a graph has no numbers yet, and serves inputs with padding and without
+            return True
         largest = [part.masked_fill(text.is_padding, 0).max() for part in (text.ids, text.positions)]
         index, position, has_padding = torch.stack([*largest, text.is_padding.any().long()]).tolist()
         if index >= self.config.vocabulary_size:

@@ -103,7 +103,8 @@ class DetectionTask:
         return {
             **supervised.weighted,
             "fused_objectness": self.setting.proposal_loss.objectness * fused,
-            "names": self._names_loss(model, features, batch.targets, matches),
+            "names": self.setting.proposal_loss.names
+            * self._names_loss(model, features, batch.targets, matches),
         }
 
     def _names_loss(

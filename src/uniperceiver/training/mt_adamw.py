@@ -89,26 +89,26 @@ class MTAdamW(torch.optim.Optimizer):
             return
         group["t"] += 1
         beta1, beta2 = (1 - beta for beta in group["betas"])
-        params = [own_part(p) for p in group["params"]]
-        m, n = self._moments(group["params"], "m"), self._moments(group["params"], "n")
+        torch._foreach_mul_([own_part(p) for p in group["params"]], 1 - group["lr"] * group["weight_decay"])
+        # Where no gradient ever came, as in experts that no task has chosen, both moments are zero and nothing moves.
+        moved = [p for p in group["params"] if p.grad is not None or p in self.state]
+        if not moved:
+            return
+        m, n = self._moments(moved, "m"), self._moments(moved, "n")
         torch._foreach_mul_(m, 1 - beta1)
         torch._foreach_mul_(n, 1 - beta2)
-        seen = [
-            (m_i, n_i, own_part(p.grad))
-            for m_i, n_i, p in zip(m, n, group["params"], strict=True)
-            if p.grad is not None
-        ]
+        seen = [(m_i, n_i, own_part(p.grad)) for m_i, n_i, p in zip(m, n, moved, strict=True) if p.grad is not None]
         if seen:
             m_seen, n_seen, gradients = map(list, zip(*seen, strict=True))
             g = torch._foreach_mul(gradients, factor)
             torch._foreach_add_(m_seen, g, alpha=beta1 / s)
             torch._foreach_addcmul_(n_seen, g, g, value=beta2 / s)
             del g  # as large as the model
-        torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
         denominator = torch._foreach_sqrt(n)
         torch._foreach_div_(denominator, math.sqrt(1 - (1 - beta2) ** group["t"]))
         torch._foreach_add_(denominator, group["eps"])
-        torch._foreach_addcdiv_(params, m, denominator, value=-group["lr"] / (1 - (1 - beta1) ** group["t"]))
+        step = -group["lr"] / (1 - (1 - beta1) ** group["t"])
+        torch._foreach_addcdiv_([own_part(p) for p in moved], m, denominator, value=step)
 
     def _moments(self, params: list[Tensor], name: str) -> list[Tensor]:
         for p in params:

@@ -1,4 +1,4 @@
-"""One model on several processes: replicated (DDP), or its weights, gradients and moments sharded (FSDP2)."""
+"""One model on several processes: replicated, or its weights, gradients and moments sharded (FSDP2)."""
 
 from __future__ import annotations
 
@@ -19,18 +19,48 @@ from uniperceiver.training.activation_checkpointing import LAYERS
 from uniperceiver.training.multitask_loss import MultiTaskLoss
 
 
-def parallel(loss: MultiTaskLoss, kind: Parallel) -> nn.Module:
+def parallel(loss: MultiTaskLoss, kind: Parallel, device: torch.device) -> nn.Module:
     """The loss as the processes compute it together; one process computes it as it is.
 
-    ``ddp`` keeps a whole copy on every process. ``fsdp`` shards in place: every parameter but scalars becomes a
-    `DTensor` of which a process holds its part, whole only while the layer it belongs to computes.
+    ``ddp`` keeps a whole copy on every process: PyTorch's DDP on GPUs, where it averages gradients during the backward
+    pass, `ReplicatedLoss` on processors, which have nothing idle to do that with. ``fsdp`` shards in place: every
+    parameter but scalars becomes a `DTensor` of which a process holds its part, whole only while the layer it belongs
+    to computes.
     """
     if world_size() == 1:
         return loss
+    if kind == "ddp" and device.type == "cpu":
+        return ReplicatedLoss(loss)
     if kind == "ddp":
         # A step uses the parameters of one task, and of these only the experts that its gates choose.
         return DistributedDataParallel(loss, find_unused_parameters=True)
     return ShardedLoss(loss)
+
+
+class ReplicatedLoss(nn.Module):
+    """A joint loss whose gradients are averaged in one piece, after the last backward pass of a step.
+
+    Only what some process used is sent: a step's task, and of each layer the chosen experts, are a part of the model.
+    """
+
+    def __init__(self, loss: MultiTaskLoss) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, stream: str, batch: Any) -> dict[str, Tensor]:
+        """As `MultiTaskLoss`."""
+        return self.loss(stream, batch)
+
+    @torch.no_grad()
+    def reduce(self) -> None:
+        """Average the gradients over the processes; None stays where no process has one."""
+        trained = [p for p in self.parameters() if p.requires_grad]
+        is_used = mean_over_ranks(torch.tensor([float(p.grad is not None) for p in trained])) > 0
+        used = [p for p, is_needed in zip(trained, is_used.tolist(), strict=True) if is_needed]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in used]
+        mean = mean_over_ranks(torch.cat([gradient.flatten() for gradient in gradients]))
+        for p, part in zip(used, mean.split([p.numel() for p in used]), strict=True):
+            p.grad = part.view(p.shape)
 
 
 class ShardedLoss(nn.Module):
@@ -51,7 +81,7 @@ class ShardedLoss(nn.Module):
                 register_fsdp_forward_method(module, "weights")
             elif isinstance(module, LAYERS) and not isinstance(module, DecoderLayer):
                 fully_shard(module)
-        # FSDP2 cannot shard a scalar: these stay whole, and `reduce_scalars` averages their gradients.
+        # FSDP2 cannot shard a scalar: these stay whole, and `reduce` averages their gradients.
         self._scalars = [p for p in loss.parameters() if p.ndim == 0]
         self.loss = loss
         fully_shard(self, ignored_params=set(self._scalars))
@@ -64,7 +94,7 @@ class ShardedLoss(nn.Module):
         whole = [p for p in self.parameters() if p.requires_grad and not isinstance(p, DTensor)]
         return parts | {first: _TouchAll.apply(parts[first], *whole)}
 
-    def reduce_scalars(self) -> None:
+    def reduce(self) -> None:
         """Average the gradients of the scalars over the processes; call it after the last backward pass of a step."""
         for p in self._scalars:
             if p.requires_grad:

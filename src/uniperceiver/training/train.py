@@ -26,6 +26,7 @@ from uniperceiver.training.mixture import Mixture
 from uniperceiver.training.mt_adamw import MTAdamW
 from uniperceiver.training.multitask_loss import MultiTaskLoss
 from uniperceiver.training.parallel import (
+    ReplicatedLoss,
     ShardedLoss,
     load_optimizer_state,
     parallel,
@@ -62,7 +63,7 @@ class Training:
         freeze(self.model, config.tune)
         if config.checkpoint_activations:
             checkpoint_activations(self.model)
-        self.loss = parallel(MultiTaskLoss(self.model, self.tasks), config.parallel)
+        self.loss = parallel(MultiTaskLoss(self.model, self.tasks), config.parallel, self.device)
         self.optimizer = build_optimizer(config.optimizer, self.model)
         self.step, self.seconds = 0, 0.0
         self.best: BestSoFar | None = None
@@ -178,8 +179,8 @@ class Training:
         return {part: float(value.detach()) for part, value in parts.items()}
 
     def _update(self, streams: dict[str, list[Any]]) -> float:
-        if isinstance(self.loss, ShardedLoss):
-            self.loss.reduce_scalars()
+        if isinstance(self.loss, ReplicatedLoss | ShardedLoss):
+            self.loss.reduce()
         try:
             if isinstance(self.optimizer, MTAdamW):
                 (name,) = streams  # the configuration refuses MT-AdamW with mixed sampling

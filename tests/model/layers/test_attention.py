@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
+from torch import nn
 
 from uniperceiver.batches import TextBatch
-from uniperceiver.model.layers.attention import KeyValues, attend, causal_is_blocked
+from uniperceiver.model.layers.attention import KeyValues, SelfAttention, attend, causal_is_blocked
 
 
 def test_attention_is_softmax_of_scaled_products() -> None:
@@ -24,6 +26,27 @@ def test_a_query_that_sees_nothing_gives_zeros_and_no_nan_gradients() -> None:
     assert not out[0, 0, 0].any()
     assert query.grad is not None
     assert query.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("with_mask", [False, True])
+def test_bfloat16_on_a_processor_is_the_same_product(with_mask: bool) -> None:
+    tensors = [torch.randn(2, 3, 7, 16) for _ in range(3)]
+    is_blocked = torch.rand(2, 1, 7, 7) < 0.4 if with_mask else None
+    exact = attend(*tensors, is_blocked)
+    rounded = attend(*(tensor.bfloat16() for tensor in tensors), is_blocked)
+    assert rounded.dtype == torch.bfloat16
+    torch.testing.assert_close(rounded.float(), exact, rtol=0.05, atol=0.03)
+
+
+@pytest.mark.parametrize("with_mask", [False, True])
+def test_self_attention_is_that_of_pytorch(with_mask: bool) -> None:
+    """Mask DINO's decoder layers: positions in queries and keys, none in the values."""
+    ours, theirs = SelfAttention(16, 4), nn.MultiheadAttention(16, 4, batch_first=True)
+    theirs.load_state_dict(ours.state_dict())
+    x, positions = torch.randn(2, 5, 16), torch.randn(2, 5, 16)
+    is_blocked = torch.triu(torch.ones(5, 5, dtype=torch.bool), 1) if with_mask else None
+    expected, _ = theirs(x + positions, x + positions, x, attn_mask=is_blocked, need_weights=False)
+    torch.testing.assert_close(ours(x + positions, x, is_blocked), expected)
 
 
 def test_causal_pattern_of_words_then_slots() -> None:

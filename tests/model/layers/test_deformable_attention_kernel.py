@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -165,6 +165,12 @@ def test_bags_equal_grids(case: tuple[int, Shapes, int, int, int, int]) -> None:
     value, locations, weights, _ = inputs(*case)
     expected = sample_levels_with_grids(value, case[1], locations, weights)
     assert_equal(sample_levels_with_bags(value, case[1], locations, weights), expected)
+
+
+@pytest.mark.parametrize("sampling", [sample_levels_with_bags, sample_levels_with_grids])
+def test_pytorch_takes_no_queries(sampling: Callable[..., Tensor]) -> None:
+    value, locations, weights, _ = inputs(2, [(4, 5), (2, 2)], 0, 2, 8, 3)
+    assert sampling(value, [(4, 5), (2, 2)], locations, weights).shape == (2, 0, 16)
 
 
 def test_gradients_of_the_pytorch_path() -> None:
