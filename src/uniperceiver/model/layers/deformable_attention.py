@@ -30,6 +30,8 @@ def sample_levels(value: Tensor, shapes: Sequence[tuple[int, int]], locations: T
     Returns:
         (B, Q, heads * d), of the type of ``value``.
     """
+    if torch.compiler.is_exporting():  # neither the kernel nor bags have an operator outside PyTorch
+        return sample_levels_with_grids(value, shapes, locations, weights)
     if not can_sample(value):
         return sample_levels_with_pytorch(value, shapes, locations, weights)
     flat = [size for shape in shapes for size in shape]
@@ -54,26 +56,27 @@ def sample_levels_with_bags(
 ) -> Tensor:
     """``sample_levels`` by ``embedding_bag``: every query's bag holds the four corners of all its samples."""
     batch, tokens, heads, width = value.shape
-    points = locations.shape[4]
+    queries, points = locations.shape[1], locations.shape[4]
+    bags_shape = (batch * queries * heads, len(shapes) * points)
     # One row for a bag and one column for a sample: long rows are what elementwise operations are fast on.
     sizes = torch.tensor(shapes, device=value.device, dtype=torch.int32).repeat_interleave(points, dim=0)
     starts = torch.tensor([0, *(h * w for h, w in shapes[:-1])], device=value.device, dtype=torch.int32)
     starts = starts.cumsum(dim=0, dtype=torch.int32).repeat_interleave(points)
-    x, y = locations.reshape(-1, len(sizes), 2).unbind(dim=-1)
+    x, y = locations.reshape(*bags_shape, 2).unbind(dim=-1)
     columns, across = _corners(x, sizes[:, 1])
     rows, down = _corners(y, sizes[:, 0])
     picture = torch.arange(batch, device=value.device, dtype=torch.int32)[:, None, None] * (tokens * heads)
     head = torch.arange(heads, device=value.device, dtype=torch.int32)
-    first = (picture + head).expand(-1, locations.shape[1], -1).reshape(-1, 1)
+    first = (picture + head).expand(-1, queries, -1).reshape(-1, 1)
     bags, shares = [], []
     for row, share in zip(rows, down, strict=True):
         beginning = (row * sizes[:, 1] + starts) * heads + first
-        weighted = share * weights.reshape(-1, len(sizes))
+        weighted = share * weights.reshape(bags_shape)
         bags += [beginning + column * heads for column in columns]
         shares += [weighted * share for share in across]
     table, bag = value.reshape(-1, width), torch.cat(bags, dim=1)
     out = F.embedding_bag(bag, table, mode="sum", per_sample_weights=torch.cat(shares, dim=1).to(value.dtype))
-    return out.view(batch, -1, heads * width)
+    return out.view(batch, queries, heads * width)
 
 
 def _corners(location: Tensor, size: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -95,16 +98,16 @@ def sample_levels_with_grids(
 ) -> Tensor:
     """``sample_levels`` by ``grid_sample``."""
     batch, _, heads, width = value.shape
-    queries, points = locations.shape[1], locations.shape[4]
-    maps = value.permute(0, 2, 3, 1).flatten(0, 1)  # (B*heads, d, S)
     grids = (2 * locations - 1).transpose(1, 2).flatten(0, 1)  # (B*heads, Q, levels, points, 2)
-    samples = []
-    for level, (part, (h, w)) in enumerate(zip(maps.split([h * w for h, w in shapes], dim=2), shapes, strict=True)):
-        image = part.reshape(batch * heads, width, h, w)
-        samples.append(F.grid_sample(image, grids[:, :, level], mode="bilinear", align_corners=False))
-    mixture = weights.transpose(1, 2).reshape(batch * heads, 1, queries, len(shapes) * points)
-    out = (torch.cat(samples, dim=3) * mixture).sum(dim=3)  # (B*heads, d, Q)
-    return out.reshape(batch, heads * width, queries).transpose(1, 2)
+    mixture = weights.transpose(1, 2).flatten(0, 1)[:, None]  # (B*heads, 1, Q, levels, points)
+    out = value.new_zeros(())
+    for level, (part, (h, w)) in enumerate(zip(value.split([h * w for h, w in shapes], dim=1), shapes, strict=True)):
+        image = part.permute(0, 2, 3, 1).reshape(batch * heads, width, h, w)
+        # grid_sample and its gradient take twice the time over strided memory.
+        grid = grids[:, :, level].contiguous()
+        samples = F.grid_sample(image, grid, mode="bilinear", align_corners=False)  # (B*heads, d, Q, points)
+        out = out + (samples * mixture[..., level, :]).sum(dim=3)
+    return out.reshape(batch, heads * width, locations.shape[1]).transpose(1, 2)
 
 
 class DeformableAttention(nn.Module):
