@@ -135,11 +135,11 @@ def test_no_queries_and_no_pictures_give_nothing() -> None:
         assert not value.grad.any()
 
 
-@needs_kernel
-def test_far_away_is_zero_and_what_is_no_number_stays_so() -> None:
+@pytest.mark.parametrize("sampling", [sample_levels, sample_levels_with_bags])
+def test_far_away_is_zero_and_what_is_no_number_stays_so(sampling: Callable[..., Tensor]) -> None:
     value, locations, weights, _ = inputs(1, [(4, 5)], 4, 1, 8, 1)
     locations[0, 0], locations[0, 1], locations[0, 2] = 1e9, -1e30, float("nan")
-    out = sample_levels_with_kernel(value, [4, 5], locations, weights)
+    out = sampling(value, [(4, 5)], locations, weights)
     assert not out[0, :2].any()
     assert out[0, 2].isnan().all()
     assert out[0, 3].isfinite().all()

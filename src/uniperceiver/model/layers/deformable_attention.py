@@ -88,7 +88,7 @@ def _corners(location: Tensor, size: Tensor) -> tuple[list[Tensor], list[Tensor]
     last = size - 1
     inside = [corner.clamp(min=0).minimum(last) for corner in corners]
     return (
-        [corner.int() for corner in inside],
+        [corner.int().clamp(min=0) for corner in inside],  # what is no number becomes the first cell, its share stays
         [share * (corner == kept) for share, corner, kept in zip(shares, corners, inside, strict=True)],
     )
 
@@ -103,7 +103,7 @@ def sample_levels_with_grids(
     out = value.new_zeros(())
     for level, (part, (h, w)) in enumerate(zip(value.split([h * w for h, w in shapes], dim=1), shapes, strict=True)):
         image = part.permute(0, 2, 3, 1).reshape(batch * heads, width, h, w)
-        # grid_sample and its gradient take twice the time over strided memory.
+        # grid_sample and its gradient are slower over strided memory.
         grid = grids[:, :, level].contiguous()
         samples = F.grid_sample(image, grid, mode="bilinear", align_corners=False)  # (B*heads, d, Q, points)
         out = out + (samples * mixture[..., level, :]).sum(dim=3)
