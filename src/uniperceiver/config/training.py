@@ -150,7 +150,7 @@ class TrainConfig:
     """Tab. 4. ``unmixed``: a step trains one stream, drawn with probability s_k; ``mixed``: every stream, with loss
     weight s_k and the share s_k of its batch."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """``bfloat16``: autocast; the proposal network and all losses stay in float32."""
+    """``bfloat16``: autocast; losses, gates, and boxes and scores of proposals stay in float32."""
     accumulate: Positive = 1
     """Batches of one stream whose gradients are added before a step."""
     checkpoint_activations: bool = False
