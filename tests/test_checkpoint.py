@@ -17,6 +17,7 @@ from uniperceiver.checkpoint import (
     TrainingState,
     load_checkpoint,
     load_training_state,
+    recover,
     save_checkpoint,
 )
 from uniperceiver.config import ConfigError, ModelConfig, TaskConfig
@@ -115,6 +116,11 @@ def test_a_stop_between_the_two_renames_is_mended(checkpoint: Checkpoint, tmp_pa
     save_checkpoint(checkpoint, folder)
     folder.rename(tmp_path / ".model.old")
     assert load_checkpoint(folder).tasks == checkpoint.tasks
+    assert not folder.exists(), "who only reads moves nothing: a training may be between the two"
+    recover(folder)
+    recover(folder)
+    assert load_checkpoint(folder).tasks == checkpoint.tasks
+    assert not (tmp_path / ".model.old").exists()
 
 
 def test_what_is_missing_or_wrong_is_named(checkpoint: Checkpoint, tmp_path: Path) -> None:

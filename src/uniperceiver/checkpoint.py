@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -123,8 +124,14 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
 
 def recover(folder: Path) -> None:
     """Put a checkpoint back in its place if its replacing stopped between the two renames: the old one is whole."""
-    if not folder.exists() and _set_aside(folder).is_dir():
-        _set_aside(folder).rename(folder)
+    if _whole(folder) != folder:
+        with suppress(FileNotFoundError):  # another process of the same training was quicker
+            _set_aside(folder).rename(folder)
+
+
+def _whole(folder: Path) -> Path:
+    """Where the checkpoint ``folder`` lies: there, or set aside while another takes its place."""
+    return _set_aside(folder) if not folder.exists() and _set_aside(folder).is_dir() else folder
 
 
 def _set_aside(folder: Path) -> Path:
@@ -181,7 +188,7 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu", average: b
     Raises:
         CheckpointError: the folder or one of its files is missing, or its weights do not fit its configuration.
     """
-    recover(folder)
+    folder = _whole(folder)  # not moved: a training may be about to put the next one there
     for name in ("config.yaml", "model.safetensors", "tokenizer.json"):
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder} is not a checkpoint: it has no {name}")

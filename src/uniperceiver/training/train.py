@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import defaultdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +97,8 @@ class Training:
                 reports = self.take_step()
                 seconds, is_asked = self._agreed(time.monotonic() - began, request)
                 self.seconds += seconds
-                for report in reports:
-                    for log in logs:
-                        log.step(report.timed(seconds / len(reports), self.seconds), self.progress())
+                for report, log in product(reports, logs):
+                    log.step(report.timed(seconds / len(reports), self.seconds), self.progress())
                 self._evaluate_and_save(is_asked)
         finally:
             for log in logs:

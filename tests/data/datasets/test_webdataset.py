@@ -4,6 +4,7 @@ import io
 import pickle
 import tarfile
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from uniperceiver.config import WebDatasetConfig
+from uniperceiver.config import FoldConfig, WebDatasetConfig
 from uniperceiver.data.datasets.annotation_files import DatasetError
 from uniperceiver.data.datasets.webdataset import WebDataset, expand_shards
 
@@ -62,6 +63,18 @@ def test_samples_of_all_shards(tmp_path: Path, open_shards: Any, suffix: str) ->
         assert record.label == index % 3
         expected = torch.from_numpy(np.array(Image.open(io.BytesIO(picture(index))))).permute(2, 0, 1)
         assert torch.equal(record.image, expected)
+
+
+@pytest.mark.parametrize(("folds", "held_out"), [(2, [0, 1, 2, 6, 7]), (4, [0, 4])])
+def test_a_fold_takes_whole_shards_where_there_are_enough(tmp_path: Path, folds: int, held_out: list[int]) -> None:
+    (tmp_path / "classes.txt").write_text("cat\ndog\nemu\n")
+    for number, keys in enumerate((range(3), range(3, 6), range(6, 8))):
+        write_shard(tmp_path / f"a-{number}.tar", members(keys))
+    config = WebDatasetConfig(str(tmp_path / "a-*.tar"), str(tmp_path / "classes.txt"))
+    parts = [WebDataset(replace(config, fold=FoldConfig(folds, held_out=is_held_out))) for is_held_out in (True, False)]
+    found = [[int(part[i].image_id.rpartition("/")[2]) for i in range(len(part))] for part in parts]
+    assert found == [held_out, [key for key in range(8) if key not in held_out]]
+    assert [sum(part.shard_lengths) for part in parts] == [len(keys) for keys in found]
 
 
 def test_keys_may_have_folders_and_further_dots(tmp_path: Path, open_shards: Any) -> None:

@@ -32,6 +32,8 @@ class ShardedData:
 
     Where each sample lies is found once, at opening, so that any record can be read directly. A ``.tar.gz`` shard is
     unpacked into memory when one of its records is read, and kept until another shard's is.
+
+    A fold takes whole shards where there are enough of them, else samples.
     """
 
     shard_lengths: tuple[int, ...]
@@ -45,17 +47,21 @@ class ShardedData:
         """
         self.pattern = pattern
         shards = expand_shards(pattern)
-        self.shards = [path for i, path in enumerate(shards) if len(shards) == 1 or is_in_fold(i, fold)]
+        by_shard = fold is not None and len(shards) >= fold.folds
+        self.shards = [path for i, path in enumerate(shards) if not by_shard or is_in_fold(i, fold)]
         self._unpacked: tuple[int, bytes] | None = None
         lengths: list[int] = []
-        self._rows = JsonRows(self._index(annotation, fold if len(shards) == 1 else None, lengths))
+        self._rows = JsonRows(self._index(annotation, None if by_shard else fold, lengths))
         self.shard_lengths = tuple(lengths)
 
     def _index(self, annotation: str, fold: FoldConfig | None, lengths: list[int]) -> Iterator[list[Any]]:
+        before = 0
         for number, shard in enumerate(self.shards):
-            found = [sample for i, sample in enumerate(_samples(shard, annotation)) if is_in_fold(i, fold)]
-            if not found:
+            samples = list(_samples(shard, annotation))
+            if not samples:
                 raise DatasetError(f"{shard} holds no sample")
+            found = [sample for i, sample in enumerate(samples, start=before) if is_in_fold(i, fold)]
+            before += len(samples)
             for sample in found:
                 yield self.row(shard, number, sample)
             lengths.append(len(found))
