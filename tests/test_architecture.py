@@ -36,6 +36,8 @@ ALLOWED: dict[str, set[str]] = {
     "prediction_files": LEAVES | {"picture_sources"},
     "retrieval_index": LEAVES | {"predictor", "data.images", "picture_sources", "retrieval_index"},
     "model_info": LEAVES | {"model"},
+    "serve": LEAVES | {"predictor", "data.images", "picture_sources", "serve"},
+    "export": LEAVES | {"predictor", "tasks", "model", "data.tokenizer", "export"},
 }
 SOURCES = sorted(ROOT.rglob("*.py"))
 

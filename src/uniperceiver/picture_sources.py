@@ -85,8 +85,15 @@ def read_pictures(name: str, every: int = 30) -> Iterator[NamedPicture | Failure
         yield Failure(name, str(error))
 
 
-def fetch(url: str, most_bytes: int = URL_BYTES, seconds: float = URL_SECONDS) -> bytes:
+def fetch(
+    url: str,
+    most_bytes: int = URL_BYTES,
+    seconds: float = URL_SECONDS,
+    opener: urllib.request.OpenerDirector | None = None,
+) -> bytes:
     """What an http or https address gives; redirections to other kinds of addresses are not followed.
+
+    ``opener`` is what connects; by default to every host.
 
     Raises:
         ImageError: another kind of address, an answer that is not 200, too large or too slow.
@@ -97,7 +104,7 @@ def fetch(url: str, most_bytes: int = URL_BYTES, seconds: float = URL_SECONDS) -
     chunks: list[bytes] = []
     request = urllib.request.Request(url, headers={"User-Agent": "uniperceiver"})
     try:
-        with _opener().open(request, timeout=seconds) as answer:
+        with (opener or _opener()).open(request, timeout=seconds) as answer:
             while chunk := answer.read(2**16):
                 chunks.append(chunk)
                 if sum(map(len, chunks)) > most_bytes:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from uniperceiver.cli import conversion, data, evaluation, index, prediction, reproduction, scoring, training
+from uniperceiver.cli import conversion, data, evaluation, index, prediction, reproduction, scoring, serving, training
 
 app = typer.Typer(
     name="uniperceiver",
@@ -31,6 +31,8 @@ for command in (
     prediction.answer,
     prediction.fill,
     prediction.embed,
+    serving.serve,
+    serving.export,
 ):
     app.command()(command)
 app.add_typer(data.app, name="data")

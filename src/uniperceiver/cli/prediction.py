@@ -54,7 +54,7 @@ def classify(
     device: Device = "cpu",
 ) -> None:
     """Name what pictures show."""
-    names = _names("--labels", labels)
+    names = given_names("--labels", labels)
     predictor = _load(model, device)
     _run(pictures, lambda given: predictor.classify(given, names), out, formats, every)
 
@@ -70,7 +70,7 @@ def detect(
     device: Device = "cpu",
 ) -> None:
     """Find objects: boxes and masks."""
-    names = _names("--labels", labels)
+    names = given_names("--labels", labels)
     predictor = _load(model, device)
     categories = predictor.labels("detection") if names is None else names
     _run(pictures, lambda given: predictor.detect(given, names, threshold), out, formats, every, categories)
@@ -120,7 +120,7 @@ def answer(
     device: Device = "cpu",
 ) -> None:
     """Answer a question about pictures."""
-    candidates = _names("--answers", answers)
+    candidates = given_names("--answers", answers)
     predictor = _load(model, device)
     _run(pictures, lambda given: predictor.answer(given, question, candidates), out, formats, every)
 
@@ -175,7 +175,7 @@ def _load(model: str, device: str) -> Predictor:
     return Predictor.from_pretrained(model, device)
 
 
-def _names(option: str, given: str | None) -> list[str] | None:
+def given_names(option: str, given: str | None) -> list[str] | None:
     """Names of ``"cat, red car"`` or of a text file with one a line."""
     if given is None:
         return None

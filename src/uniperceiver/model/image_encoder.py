@@ -97,8 +97,14 @@ class ImageEncoder(nn.Module):
 
     def propose(self, images: ImageBatch, denoising: DenoisingQueries | None = None) -> Perception:
         """Everything up to the choice of regions; ``denoising`` is added in detection training."""
-        features = self.backbone(images.pixels)
         is_padding = images.is_padding if bool(images.is_padding.any()) else None
+        return self.perceive(images.pixels, is_padding, denoising)
+
+    def perceive(
+        self, pixels: Tensor, is_padding: Tensor | None = None, denoising: DenoisingQueries | None = None
+    ) -> Perception:
+        """`propose` for pixels (B, 3, H, W) whose padding (B, H, W) is known to be some, or None for none at all."""
+        features = self.backbone(pixels)
         tokens, token_padding = None, None
         if self.global_tokens is not None:
             tokens, token_padding = self.global_tokens(features[-1], _at_size_of(features[-1], is_padding))

@@ -79,6 +79,8 @@ def pooled_masks(
     would take 0.6 GB.
     """
     height, width = mask_features.shape[-2:]
+    if torch.compiler.is_exporting():  # a graph serves batches of any size, whose masks cannot be counted now
+        return _pool(mask_embeddings, mask_features)
     if valid_sizes is None:
         step = max(1, _CHUNK // (mask_features.shape[0] * height * width))
         parts = [_pool(part, mask_features) for part in mask_embeddings.split(step, dim=1)]

@@ -185,6 +185,8 @@ class UnifiedDecoder(nn.Module):
         if segment.positions is None:
             raise ValueError("a text segment needs positions: the decoder adds position codes to text")
         positions = segment.positions.masked_fill(segment.is_padding, 0)
+        if torch.compiler.is_exporting():  # a graph has no numbers yet
+            return positions
         if positions.numel() and not 0 <= int(positions.min()) <= int(positions.max()) < rows:
             raise ValueError(
                 f"text positions {int(positions.min())} to {int(positions.max())} do not fit the table of {rows} "
@@ -242,7 +244,9 @@ def _joined(bits: Sequence[Bits], lengths: Sequence[int]) -> tuple[list[Bits], l
 def _is_blocked(segments: Sequence[Segment], is_padding: Tensor) -> Tensor | None:
     """Who may not see whom, (B, 1, 1 or L, L) over <SPE> ‖ segments; None when everybody sees everybody."""
     if not any(segment.causal for segment in segments):
-        return is_padding[:, None, None, :] if bool(is_padding.any()) else None
+        # an exported graph serves inputs with padding and without
+        is_needed = torch.compiler.is_exporting() or bool(is_padding.any())
+        return is_padding[:, None, None, :] if is_needed else None
     blocked = is_padding[:, None, :].repeat(1, is_padding.shape[1], 1)
     start = 1
     for segment in segments:

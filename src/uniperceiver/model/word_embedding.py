@@ -62,6 +62,8 @@ class WordEmbedding(nn.Module):
         if not ids.numel():
             shape = tuple(ids.shape)
             raise ValueError(f"texts without any token, ids of shape {shape}: give each at least its end token")
+        if torch.compiler.is_exporting():  # a graph has no numbers yet
+            return
         index, position = torch.stack([ids.max(), positions.max()]).tolist()
         if index >= self.config.vocabulary_size:
             raise ValueError(

@@ -38,7 +38,7 @@ class Pyramid:
         tokens = torch.cat([one.flatten(2).transpose(1, 2) for one in maps], dim=1)
         shapes = tuple((one.shape[2], one.shape[3]) for one in maps)
         if is_padding is None:
-            return cls(tokens, shapes, None, tokens.new_ones(len(tokens), len(maps), 2))
+            return cls(tokens, shapes, None, tokens.new_ones(tokens.shape[0], len(maps), 2))
         levels = [resize_padding(is_padding, shape) for shape in shapes]
         ratios = torch.stack([valid_ratio(level) for level in levels], dim=1).to(tokens.dtype)
         return cls(tokens, shapes, torch.cat([level.flatten(1) for level in levels], dim=1), ratios)

@@ -72,7 +72,7 @@ def grid_boxes_unsigmoid(memory: Pyramid) -> tuple[Tensor, Tensor]:
     """
     centres = memory.cell_centres()
     sizes = [_COARSEST_SIZE * 2**level for level, (h, w) in enumerate(memory.shapes) for _ in range(h * w)]
-    size = centres.new_tensor(sizes)[None, :, None].expand(len(centres), -1, 2)
+    size = centres.new_tensor(sizes)[None, :, None].expand(centres.shape[0], -1, 2)
     boxes = torch.cat([centres, size], dim=-1)
     is_valid = ((boxes > _MARGIN) & (boxes < 1 - _MARGIN)).all(dim=-1)
     if memory.is_padding is not None:

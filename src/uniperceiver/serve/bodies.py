@@ -1,0 +1,129 @@
+"""Reading a request's body within bounds: of size, of time, of number of parts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+import fastapi
+from pydantic import ValidationError
+from starlette.datastructures import FormData
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from uniperceiver.picture_sources import fetch
+from uniperceiver.serve.errors import ServiceError, invalid, too_large
+from uniperceiver.serve.limits import Limits
+from uniperceiver.serve.public_addresses import public_opener
+from uniperceiver.serve.requests import PictureRequest, Request, decode_base64
+
+Fields = TypeVar("Fields", bound=Request)
+MOST_FIELDS = 16
+"""Of a form; no endpoint has as many."""
+
+
+async def read_request(
+    request: fastapi.Request, fields: type[Fields], limits: Limits, allow_urls: bool
+) -> tuple[Fields, bytes | None]:
+    """The fields of a request, and its picture if it has one.
+
+    Raises:
+        ServiceError: 408, 413, 415 or 422; 403 for an address where these are not fetched.
+    """
+    try:
+        body = await asyncio.wait_for(_read(request, limits.upload_bytes), limits.seconds)
+    except TimeoutError:
+        message = f"the request took longer than {limits.seconds:g} seconds to arrive"
+        raise ServiceError(408, "too_slow", message, "send less, or over a faster connection") from None
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        asked, upload = _from_json(body, fields), None
+    elif kind == "multipart/form-data":
+        asked, upload = await _from_form(request, body, fields, limits)
+    else:
+        message = f"the content type {kind or 'of the request'} is not known"
+        raise ServiceError(415, "unknown_content_type", message, "send multipart/form-data or application/json")
+    if not isinstance(asked, PictureRequest):
+        return asked, None
+    return asked, await _picture(asked, upload, limits, allow_urls)
+
+
+async def _read(request: fastapi.Request, most: int) -> bytes:
+    announced = request.headers.get("content-length", "")
+    change = "make the picture smaller, or raise the server's --upload-mib"
+    if announced.isdecimal() and int(announced) > most:
+        raise too_large(f"the request has {announced} bytes, at most {most} are taken", change)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise too_large(f"the request has more than the {most} bytes that are taken", change)
+    return bytes(body)
+
+
+def _from_json(body: bytes, fields: type[Fields]) -> Fields:
+    try:
+        return fields.model_validate_json(body)
+    except ValidationError as error:
+        raise _what_is_wrong(error) from None
+
+
+async def _from_form(
+    request: fastapi.Request, body: bytes, fields: type[Fields], limits: Limits
+) -> tuple[Fields, bytes | None]:
+    async def once() -> AsyncIterator[bytes]:
+        yield body
+
+    parser = MultiPartParser(
+        request.headers, once(), max_files=1, max_fields=MOST_FIELDS, max_part_size=limits.upload_bytes
+    )
+    try:
+        form = await parser.parse()
+    except (MultiPartException, KeyError, ValueError) as error:
+        message = f"the form cannot be read: {error}"
+        raise ServiceError(400, "broken_form", message, "send multipart/form-data with its boundary") from None
+    try:
+        values, upload = await _parts(form)
+    finally:
+        await form.close()
+    try:
+        return fields.model_validate(values), upload
+    except ValidationError as error:
+        raise _what_is_wrong(error) from None
+
+
+async def _parts(form: FormData) -> tuple[dict[str, str], bytes | None]:
+    """The fields of a form, without those left empty, and its file."""
+    upload: bytes | None = None
+    values: dict[str, str] = {}
+    for name, value in form.multi_items():
+        if name in values or (name == "image" and upload is not None):
+            raise invalid(f"the field {name:.80} is given twice", "give it once; a list goes into one field")
+        if isinstance(value, str):
+            values |= {name: value} if value else {}
+        elif name == "image":
+            upload = await value.read()
+        else:
+            raise invalid(f"the field {name:.80} is a file", "send texts as texts, the picture as image")
+    return values, upload or None
+
+
+async def _picture(asked: PictureRequest, upload: bytes | None, limits: Limits, allow_urls: bool) -> bytes | None:
+    given = [part is not None for part in (upload, asked.image, asked.image_url)]
+    if sum(given) > 1:
+        raise invalid("the picture is given more than once", "give one of: a file, base64, an address")
+    if asked.image is not None:
+        return decode_base64(asked.image)
+    if asked.image_url is None:
+        return upload
+    if not allow_urls:
+        message = "this server fetches nothing"
+        raise ServiceError(403, "urls_not_allowed", message, "send the picture itself, or start it with --allow-urls")
+    return await asyncio.to_thread(fetch, asked.image_url, limits.upload_bytes, limits.seconds, public_opener())
+
+
+def _what_is_wrong(error: ValidationError) -> ServiceError:
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"]))[:100]
+    message = f"{place}: {first['msg']}" if place else str(first["msg"])
+    return invalid(message[:500], "see /openapi.json for the fields of each endpoint")

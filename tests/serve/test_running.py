@@ -1,0 +1,87 @@
+"""The server as a process of its own, started by its command."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from uniperceiver import Predictor
+from uniperceiver.checkpoint import save_checkpoint
+
+
+class Running:
+    """A server process and its address."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [sys.executable, "-m", "uniperceiver", "serve", "--model", str(folder), "--port", "0"]
+        self.process = subprocess.Popen(
+            [*command, "--queue", "64"],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        assert self.process.stderr is not None
+        self.said = ""
+        while not (found := re.search(r"http://127\.0\.0\.1:\d+", self.said)):
+            line = self.process.stderr.readline()
+            assert line, self.said
+            self.said += line
+        self.address = found[0]
+
+    def post(self, verb: str, content: bytes) -> tuple[int, dict[str, Any]]:
+        """Status and answer of a JSON request."""
+        request = urllib.request.Request(
+            f"{self.address}/v1/{verb}", content, headers={"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+
+@pytest.fixture
+def server(predictor: Predictor, tmp_path: Path) -> Iterator[Running]:
+    save_checkpoint(predictor.checkpoint, tmp_path / "model")
+    running = Running(tmp_path / "model")
+    yield running
+    running.process.kill()
+    running.process.wait()
+    assert running.process.stderr is not None
+    running.process.stderr.close()
+
+
+def test_many_clients_then_a_graceful_stop(server: Running) -> None:
+    def ask(number: int) -> tuple[int, dict[str, Any]]:
+        if number % 4 == 3:
+            return server.post("embed_text", b'{"texts": [""]}')
+        return server.post("embed_text", json.dumps({"texts": [f"text {number % 5}"]}).encode())
+
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(ask, range(64)))
+        assert [status for status, _ in answers] == [422 if number % 4 == 3 else 200 for number in range(64)]
+        np.testing.assert_allclose(answers[0][1]["embeddings"], answers[20][1]["embeddings"], atol=1e-5)
+
+        many = json.dumps({"texts": [f"text number {number}" for number in range(1500)]}).encode()
+        last = clients.submit(server.post, "embed_text", many)
+        time.sleep(0.1)
+        server.process.send_signal(signal.SIGTERM)
+        assert last.result()[0] == 200  # what had come is still answered
+    assert server.process.wait(30) in (0, -signal.SIGTERM)
+    with pytest.raises(urllib.error.URLError):
+        server.post("embed_text", b"{}")
