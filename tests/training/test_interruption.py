@@ -9,20 +9,23 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
 
-from uniperceiver.config import load_train_config
+from uniperceiver.checkpoint import load_training_state
+from uniperceiver.config import TrainConfig, load_train_config
 from uniperceiver.training.interruption import Interrupted, noticing_signals
 from uniperceiver.training.train import train
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds the processes to kill in /proc")
-STEPS = 12
+STEPS = 16
 
 
 @pytest.fixture
@@ -36,14 +39,20 @@ def quick_yaml(train_yaml: Path) -> Path:
     return train_yaml
 
 
-def start(launcher: list[str], config: Path, data: Path, out: Path, *options: str) -> subprocess.Popen[str]:
-    command = ["-m", "uniperceiver", "train", str(config), "--out", str(out), "--path", f"root={data}", *options]
-    return subprocess.Popen([*launcher, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def without_workers(config: Path, data: Path) -> TrainConfig:
+    """The same training, its batches loaded between the steps."""
+    return replace(load_train_config(str(config), {"root": str(data)}), workers=0)
 
 
-def wait_for_step(process: subprocess.Popen[str], log: Path, step: int) -> None:
+def start(config: Path, data: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+    command = ["uniperceiver", "train", str(config), "--out", str(out), "--path", f"root={data}", *options]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-m", *command], stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def wait_for_step(log: Path, step: int, is_running: Callable[[], bool]) -> None:
     while not (log.exists() and log.read_text().count("\n") >= step):
-        assert process.poll() is None, process.communicate()[1][-2000:]
+        assert is_running(), "it ended before"
         time.sleep(0.01)
 
 
@@ -62,51 +71,57 @@ def last_losses(folder: Path) -> dict[int, float]:
     return {row["step"]: row["loss"] for row in rows}
 
 
-def same_weights(one: Path, other: Path) -> bool:
+def assert_same(one: Path, other: Path) -> None:
+    """Two trainings ended with the same weights and had the same losses, to the last bit."""
     a, b = (load_file(folder / "checkpoint" / "model.safetensors") for folder in (one, other))
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("launcher", [[], TORCHRUN], ids=["one process", "two ranks"])
-def test_killed_and_resumed_equals_uninterrupted(
-    launcher: list[str], quick_yaml: Path, data: Path, tmp_path: Path
-) -> None:
-    """kill -9 in the middle of a shard and between checkpoints: the same weights and losses to the last bit."""
-    python = [sys.executable, *launcher]
-    killed = start(python, quick_yaml, data, tmp_path / "killed")
-    wait_for_step(killed, tmp_path / "killed" / "log.jsonl", 5)
-    kill_with_children(killed.pid)
-    killed.communicate()
-    assert len(last_losses(tmp_path / "killed")) < STEPS, "it was over before it was killed"
-    for out, options in (("killed", ["--resume"]), ("whole", [])):
-        process = start(python, quick_yaml, data, tmp_path / out, *options)
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors[-2000:]
-    assert same_weights(tmp_path / "killed", tmp_path / "whole")
-    assert last_losses(tmp_path / "killed") == last_losses(tmp_path / "whole")
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert last_losses(one) == last_losses(other)
 
 
 @pytest.mark.slow
-def test_sigterm_ends_the_step_and_saves(quick_yaml: Path, data: Path, tmp_path: Path) -> None:
-    process = start([sys.executable], quick_yaml, data, tmp_path / "run")
-    wait_for_step(process, tmp_path / "run" / "log.jsonl", 1)
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate()
-    assert process.returncode == 143
-    done = max(last_losses(tmp_path / "run"))
-    assert done < STEPS
+def test_stopped_killed_and_resumed_equals_uninterrupted(quick_yaml: Path, data: Path, tmp_path: Path) -> None:
+    """SIGTERM ends the step and saves; kill -9 comes in the middle of a shard and between checkpoints."""
+    out = tmp_path / "run"
+    stopped = start(quick_yaml, data, out)
+    wait_for_step(out / "log.jsonl", 1, lambda: stopped.poll() is None)
+    stopped.send_signal(signal.SIGTERM)
+    _, errors = stopped.communicate()
+    assert stopped.returncode == 143
+    done = max(last_losses(out))
     assert f"SIGTERM: stopped after step {done}" in errors
     assert "--resume" in errors
-    assert torch.load(tmp_path / "run" / "checkpoint" / "state.pt", weights_only=True)["step"] == done
+    assert load_training_state(out / "checkpoint").step == done
+
+    killed = start(quick_yaml, data, out, "--resume")
+    wait_for_step(out / "log.jsonl", done + 4, lambda: killed.poll() is None)
+    kill_with_children(killed.pid)
+    killed.communicate()
+    assert done < max(last_losses(out)) < STEPS, "it was over before it was killed"
+
+    torch.set_num_threads(1)  # as the command had: sums depend on it in the last bit
+    config = without_workers(quick_yaml, data)
+    train(config, out, resume=True)
+    train(config, tmp_path / "whole")
+    assert_same(out, tmp_path / "whole")
+
+
+def test_two_ranks_killed_and_resumed_equal_uninterrupted(
+    quick_yaml: Path, data: Path, tmp_path: Path, start_two: Callable[..., Any], in_two_processes: Callable[..., None]
+) -> None:
+    config = without_workers(quick_yaml, data)
+    killed = start_two(train, config, tmp_path / "killed")
+    wait_for_step(tmp_path / "killed" / "log.jsonl", 5, lambda: killed.processes[0].is_alive())
+    for process in killed.processes:
+        process.kill()
+        process.join()
+    assert len(last_losses(tmp_path / "killed")) < STEPS, "it was over before it was killed"
+    in_two_processes(train, config, tmp_path / "killed", True)
+    in_two_processes(train, config, tmp_path / "whole")
+    assert_same(tmp_path / "killed", tmp_path / "whole")
 
 
 def test_a_request_ends_the_training_after_its_step(quick_yaml: Path, data: Path, tmp_path: Path) -> None:
-    config = load_train_config(str(quick_yaml), {"root": str(data)})
-
     def interrupt_after_the_first_step() -> None:
         log = tmp_path / "run" / "log.jsonl"
         while not (log.exists() and log.stat().st_size):
@@ -115,7 +130,7 @@ def test_a_request_ends_the_training_after_its_step(quick_yaml: Path, data: Path
 
     threading.Thread(target=interrupt_after_the_first_step, daemon=True).start()
     with pytest.raises(Interrupted) as stopped:
-        train(replace(config, workers=0), tmp_path / "run")
+        train(without_workers(quick_yaml, data), tmp_path / "run")
     assert stopped.value.code == 130
     assert (tmp_path / "run" / "checkpoint" / "state.pt").is_file()
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +12,11 @@ import yaml
 from safetensors.torch import load_file
 
 from uniperceiver.config import OptimizerConfig, TrainConfig, TuneConfig, WeightAverageConfig, load_train_config
-from uniperceiver.distributed import joined_processes
 from uniperceiver.training.train import train
 
 
 def without_randomness(train_yaml: Path, batch_size: int) -> Path:
-    """A configuration whose streams and model draw nothing inside a process, of four steps."""
+    """A configuration whose streams and model draw nothing inside a process, of two steps."""
     config = yaml.safe_load(train_yaml.read_text())
     model = yaml.safe_load(Path(config["model"]).read_text())
     model["decoder"]["moe"]["noise"] = 0.0
@@ -27,7 +25,7 @@ def without_randomness(train_yaml: Path, batch_size: int) -> Path:
     config["streams"] = {name: config["streams"][name] | {"batch_size": batch_size} for name in ("folders", "shards")}
     # float32 sums differ in the last bits, and AdamW turns bits of a tiny first gradient into whole steps.
     config["optimizer"] = {"learning_rate": 1.0e-4, "eps": 1.0e-3}
-    config["schedule"]["steps"] = 4
+    config["schedule"]["steps"] = 2
     written = train_yaml.with_name(f"train-{batch_size}.yaml")
     written.write_text(yaml.safe_dump(config))
     return written
@@ -44,7 +42,7 @@ def work(train_yaml: Path, data: Path, out: Path) -> None:
     config = read(train_yaml, data)
     for kind in ("fsdp", "ddp"):
         train(replace(config, parallel=kind), out / kind)
-    first = replace(config, parallel="fsdp", schedule=replace(config.schedule, steps=2))
+    first = replace(config, parallel="fsdp", schedule=replace(config.schedule, steps=1))
     train(first, out / "resumed")
     train(replace(config, parallel="fsdp"), out / "resumed", resume=True)
     adamw = OptimizerConfig(name="adamw", clip_norm=1.0)
@@ -57,11 +55,10 @@ def weights(folder: Path, name: str = "model.safetensors") -> dict[str, torch.Te
 
 
 @pytest.mark.slow
-def test_sharded_equals_replicated_equals_one_process(train_yaml: Path, data: Path, tmp_path: Path) -> None:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    arguments = [__file__, str(without_randomness(train_yaml, 2)), str(data), str(tmp_path)]
-    done = subprocess.run([*launcher, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[:6000]
+def test_sharded_equals_replicated_equals_one_process(
+    train_yaml: Path, data: Path, tmp_path: Path, in_two_processes: Callable[..., None]
+) -> None:
+    in_two_processes(work, without_randomness(train_yaml, 2), data, tmp_path)
     train(read(without_randomness(train_yaml, 4), data), tmp_path / "one")
     for file in ("model.safetensors", "average.safetensors"):
         one = weights(tmp_path / "one", file)
@@ -74,8 +71,3 @@ def test_sharded_equals_replicated_equals_one_process(train_yaml: Path, data: Pa
     assert all(torch.equal(sharded[name], resumed[name]) for name in sharded)
     assert (tmp_path / "fsdp" / "best" / "model.safetensors").is_file()
     assert any(name.endswith(".0.up") and bool(t.any()) for name, t in weights(tmp_path / "lora").items())
-
-
-if __name__ == "__main__":
-    with joined_processes(torch.device("cpu")):
-        work(*map(Path, sys.argv[1:]))

@@ -1,10 +1,12 @@
-"""Training under torchrun: two processes compute what one computes with the joint batch."""
+"""Training in two processes computes what one computes with the joint batch; and under torchrun, by the command."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,14 +18,6 @@ from uniperceiver.config import load_train_config
 from uniperceiver.training.train import train
 
 
-def torchrun(train_yaml: Path, data: Path, out: Path, *options: str) -> None:
-    """`uniperceiver train` in two processes."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = ["-m", "uniperceiver", "train", str(train_yaml), "--out", str(out), "--path", f"root={data}", *options]
-    done = subprocess.run([*launcher, *command], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -32,7 +26,7 @@ def torchrun(train_yaml: Path, data: Path, out: Path, *options: str) -> None:
     ],
 )
 def test_two_processes_train_as_one_with_the_joint_batch(
-    changes: dict, train_yaml: Path, data: Path, tmp_path: Path
+    changes: dict, train_yaml: Path, data: Path, tmp_path: Path, in_two_processes: Callable[..., None]
 ) -> None:
     """Streams without randomness inside a process: the same losses and, up to rounding, the same weights."""
     config = yaml.safe_load(train_yaml.read_text()) | changes
@@ -50,7 +44,7 @@ def test_two_processes_train_as_one_with_the_joint_batch(
             stream["batch_size"] = 4  # half of it is each stream's share
     config["streams"] = kept
     train_yaml.write_text(yaml.safe_dump(config))
-    torchrun(train_yaml, data, tmp_path / "two")
+    in_two_processes(train, load_train_config(str(train_yaml), {"root": str(data)}), tmp_path / "two")
 
     for stream in kept.values():
         stream["batch_size"] *= 2
@@ -65,9 +59,18 @@ def test_two_processes_train_as_one_with_the_joint_batch(
     assert norms[1] == pytest.approx(norms[0], rel=1e-3)
 
 
-def test_all_tasks_train_and_resume_in_two_processes(train_yaml: Path, data: Path, tmp_path: Path) -> None:
-    torchrun(train_yaml, data, tmp_path / "run")
+@pytest.mark.slow
+def test_all_tasks_train_under_torchrun_and_go_on(
+    train_yaml: Path, data: Path, tmp_path: Path, in_two_processes: Callable[..., None]
+) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = ["-m", "uniperceiver", "train", str(train_yaml), "--out", str(tmp_path / "run"), "--path", f"root={data}"]
+    done = subprocess.run([*launcher, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
     state = load_training_state(tmp_path / "run" / "checkpoint")
     assert state.step == 8
     assert len(state.random_states) == 2
-    torchrun(train_yaml, data, tmp_path / "run", "--resume")
+    config = load_train_config(str(train_yaml), {"root": str(data)})
+    longer = replace(config, schedule=replace(config.schedule, steps=10))
+    in_two_processes(train, longer, tmp_path / "run", True)
+    assert load_training_state(tmp_path / "run" / "checkpoint").step == 10
