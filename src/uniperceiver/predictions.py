@@ -82,6 +82,8 @@ class Detection:
     mask_scores: np.ndarray | None
     """(n,) float64 in [0, 1]: mean probability inside the mask (spec/mask_dino.md, section 8); mask AP ranks by
     ``scores * mask_scores``."""
+    objectness: np.ndarray | None = None
+    """(n,) float64 in [0, 1], whatever the name; None where only the product with the name's probability is known."""
     picture: PictureReader | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -102,6 +104,7 @@ class Detection:
             names=tuple(self.names[i] for i in kept),
             masks=None if self.masks is None else self.masks[kept],
             mask_scores=None if self.mask_scores is None else self.mask_scores[kept],
+            objectness=None if self.objectness is None else self.objectness[kept],
         )
 
     def rle(self) -> list[dict[str, Any]]:

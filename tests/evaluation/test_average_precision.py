@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -139,6 +139,16 @@ class TestByHand:
         found = {"a": detection([[10.0, 10, 50, 50], [10, 10, 50, 50]], [0, 1], [0.9, 0.8])}
         assert average_precision(found, truth, "box", backend=backend).ap == 0
         assert average_precision(found, truth, "box", class_agnostic=True, backend=backend).ap == pytest.approx(1)
+
+    def test_class_agnostic_ranks_by_objectness(self, backend) -> None:
+        """A sure region with an unsure name comes before an unsure region with a sure name."""
+        truth = [reference("a", [[10.0, 10, 50, 50]], [2])]
+        found = detection([[60.0, 60, 90, 90], [10, 10, 50, 50], [10, 10, 50, 50]], [0, 0, 1], [0.5, 0.3, 0.2])
+        by_name = average_precision({"a": found}, truth, "box", class_agnostic=True, backend=backend)
+        assert by_name.ap50 == pytest.approx(0.5)
+        sure = replace(found, objectness=np.array([0.5, 0.9, 0.9]))
+        scores = average_precision({"a": sure}, truth, "box", class_agnostic=True, backend=backend)
+        assert scores.ap50 == pytest.approx(1)
 
     def test_images_without_detections_cost_recall(self, backend) -> None:
         boxes = [[10.0, 10, 50, 50]]

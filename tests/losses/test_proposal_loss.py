@@ -85,6 +85,17 @@ def test_weights_apply_to_every_stage(make_targets, make_stage) -> None:
         torch.testing.assert_close(loss.weighted[name], weight * total)
 
 
+def test_masks_of_the_first_and_last_stage_alone(make_targets, make_stage) -> None:
+    torch.manual_seed(0)
+    targets = make_targets(2, 1, 3)
+    denoising = make_denoising_queries(targets, DenoisingConfig(queries=3), 5)
+    output = make_output(make_stage, denoising)
+    loss = proposal_loss(output, targets, denoising, replace(CONFIG, masks_of="first_and_last"))
+    for stages in (loss.stages, loss.denoising_stages):
+        assert all(stage.mask == stage.dice == 0 < stage.box for stage in stages[:-1])
+        assert all(stage.mask > 0 for stage in (stages[-1], loss.encoder_stage))
+
+
 def test_final_matches_are_those_of_the_last_stage(make_targets, make_stage) -> None:
     torch.manual_seed(0)
     targets, output = make_targets(2, 0, 3), make_output(make_stage, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from uniperceiver.model import region_tokens
 from uniperceiver.model.layers.position_encoding import box_position_code
@@ -33,7 +33,7 @@ def test_equation_9_detaches_boxes_and_masks():
     regions = RegionTokens(32, 24)
     semantics, boxes, embeddings, features = proposals()
     fused = regions(semantics, boxes, embeddings, features)
-    (fused.square().sum() + regions.objectness(fused).sum()).backward()
+    (fused.square().sum() + regions.objectness(fused, torch.zeros(fused.shape[:2])).sum()).backward()
     assert semantics.grad is not None
     assert boxes.grad is None
     assert embeddings.grad is None
@@ -63,17 +63,19 @@ def test_maps_smaller_than_28_are_pooled_too():
     torch.testing.assert_close(pooled, torch.full((1, 1, 784), 0.5))
 
 
-def test_objectness_starts_near_one_percent():
+def test_objectness_starts_as_the_proposal_network_says():
     regions = RegionTokens(32, 24)
-    torch.testing.assert_close(regions.objectness_head.bias.sigmoid(), torch.tensor([0.01]))
+    proposed = torch.randn(2, 5)
+    assert torch.equal(regions.objectness(torch.randn(2, 5, 32), proposed), proposed)
 
 
 def test_objectness_is_not_rounded_under_autocast():
     regions = RegionTokens(32, 24)
-    fused = torch.randn(1, 200, 32)
+    nn.init.normal_(regions.objectness_head.weight)
+    fused, proposed = torch.randn(1, 200, 32), torch.randn(1, 200)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        cast = regions.objectness(fused)
-    assert torch.equal(cast, regions.objectness(fused))
+        cast = regions.objectness(fused, proposed)
+    assert torch.equal(cast, regions.objectness(fused, proposed))
 
 
 def test_top_proposals_come_best_first():

@@ -122,7 +122,10 @@ def test_bidirectional_tokens_see_each_other_and_causal_ones_only_earlier_words(
     assert slots.tolist() == [False, False, False, False, True]
 
 
-def test_steps_equal_the_training_layout(encoder: TextEncoder) -> None:
+@pytest.mark.parametrize("causal_layers", [None, 1, 0])
+def test_steps_equal_the_training_layout(causal_layers: int | None) -> None:
+    torch.manual_seed(0)
+    encoder = TextEncoder(replace(CONFIG, causal_layers=causal_layers), width=16)
     ids = texts(6, 6, 6)
     layout = TextBatch.with_slot_per_word(ids, PADDING, SLOT)
     whole = encoder(layout).tokens
@@ -138,9 +141,20 @@ def test_steps_equal_the_training_layout(encoder: TextEncoder) -> None:
         )
         segment, after = encoder.step(new, cache)
         assert_close(segment.tokens, whole[:, columns])
-        assert after.length == place
-        assert cache.length == max(place - 1, 0)
+        if causal_layers != 0:
+            assert after.length == place
+            assert cache.length == max(place - 1, 0)
         cache = after
+
+
+def test_causal_layers_leave_other_texts_alone(encoder: TextEncoder) -> None:
+    shallow = TextEncoder(replace(CONFIG, causal_layers=0), width=16)
+    shallow.load_state_dict(encoder.state_dict())
+    text = TextBatch.from_ids(texts(5, 3), PADDING, SLOT)
+    assert torch.equal(shallow(text).tokens[0], encoder(text).tokens[0])
+    causal = replace(text, causal=True)
+    embedded = shallow.projection(shallow.embedding(causal.ids, causal.positions))
+    assert_close(shallow(causal).tokens[0], embedded[0])
 
 
 def test_steps_of_padded_rows_equal_the_training_layout(encoder: TextEncoder) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from uniperceiver.batches import TextBatch
+from uniperceiver.config import ModelConfig
 from uniperceiver.data.records import CaptionedImage
 from uniperceiver.likelihood import log_likelihood
 from uniperceiver.model.uni_perceiver import UniPerceiver
@@ -152,10 +154,17 @@ def test_training_slots_predict_as_decoding_does(
         assert float(task.loss(model, batch)["words"]) == pytest.approx(total / words, abs=1e-4)
 
 
-@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize(("beams", "causal_layers"), [(1, None), (3, None), (3, 0)])
 def test_cached_search_equals_uncached(
-    model: UniPerceiver, make_task: MakeTask, records: list[CaptionedImage], beams: int
+    tiny_model_config: ModelConfig,
+    make_task: MakeTask,
+    records: list[CaptionedImage],
+    beams: int,
+    causal_layers: int | None,
 ) -> None:
+    torch.manual_seed(0)
+    config = replace(tiny_model_config, text=replace(tiny_model_config.text, causal_layers=causal_layers))
+    model = UniPerceiver(config).eval()
     task = make_task(beams=beams, length_penalty=1.0)
     batch = task.collate(records[:2])
     reference = beam_search(Uncached(task, model, batch), 2, beams, task._end, 16, 1.0)

@@ -137,6 +137,34 @@ def test_a_planted_region_comes_back_in_original_pixels(
     assert found.names == tuple(NAMES[label] for label in found.labels)
 
 
+@pytest.mark.parametrize(("bound", "regions"), [(None, 3), (0.7, 2), (0.9, 3)])
+def test_of_overlapping_regions_the_best_is_given(
+    model: UniPerceiver,
+    make_task: MakeTask,
+    annotated: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+    bound: float | None,
+    regions: int,
+) -> None:
+    """Two boxes with an IoU of 0.8 and one apart."""
+    proposals = KeptProposals(
+        index=torch.tensor([[0, 1, 2]]),
+        boxes=torch.tensor([[[0.3, 0.3, 0.4, 0.4], [0.3, 0.28, 0.4, 0.32], [0.8, 0.8, 0.2, 0.2]]]),
+        mask_embeddings=torch.ones(1, 3, 1),
+        objectness=torch.tensor([[1.0, 2.0, -1.0]]),
+        mask_features=torch.ones(1, 1, 16, 16),
+    )
+    tokens = torch.randn(1, 3, model.config.decoder.width, generator=torch.Generator().manual_seed(0))
+    segment = Segment(tokens, torch.zeros(1, 3, dtype=torch.bool), "image")
+    monkeypatch.setattr(model, "encode_image", lambda images: ImageFeatures(segment, proposals))
+    task = make_task(suppress_above=bound)
+    (found,) = task.predict(model, task.collate([annotated("a", [], [])]))
+    assert len(found) == regions * len(NAMES)
+    given = {round(float(score), 4) for score in found.objectness}
+    everything = {0.7311, 0.8808, 0.2689}
+    assert given == (everything if regions == 3 else everything - {0.7311})
+
+
 def test_a_batch_is_its_pictures_one_by_one(model: UniPerceiver, make_task: MakeTask, annotated: Callable) -> None:
     """With the same padded size; padding of one picture does not reach another."""
     records = [annotated("a", [], [], size=(64, 64)), annotated("b", [[4, 4, 20, 20]], [1], size=(50, 60))]
@@ -173,3 +201,17 @@ def test_a_model_without_regions_is_told_so(
         task.loss(model, batch)
     with pytest.raises(ValueError, match=r"image\.proposals"):
         task.predict(model, batch)
+
+
+def test_the_weight_of_names_is_beside_the_proposal_losses(
+    model: UniPerceiver, setting: Callable, annotated: Callable
+) -> None:
+    losses = []
+    for weight in (1.0, 3.0):
+        chosen = setting(kind="detection")
+        chosen = replace(chosen, proposal_loss=replace(chosen.proposal_loss, names=weight))
+        task = DetectionTask(chosen, DetectionTask.find_candidates(chosen, SimpleNamespace(names=NAMES)))
+        torch.manual_seed(0)
+        losses.append(task.loss(model, task.collate([annotated("two", [[4, 4, 30, 30], [34, 20, 60, 60]], [0, 2])])))
+    torch.testing.assert_close(losses[1]["names"], 3 * losses[0]["names"])
+    torch.testing.assert_close(losses[1]["giou"], losses[0]["giou"])

@@ -65,6 +65,9 @@ class TaskConfig:
     process alone."""
     answers: Positive = 3129
     """Visual question answering: Y is this many most frequent answers of the training data."""
+    suppress_above: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Detection: of regions that overlap more than this (IoU), only the one of the highest objectness is given. None:
+    all, as in the paper, where long training leaves no duplicates."""
     captions_per_image: Positive = 1
     """Captioning, training only: this many captions of a picture, drawn anew each time, share one look at it."""
     beams: Positive = 2

@@ -66,6 +66,8 @@ class CompressedDetection:
     """COCO RLE of each mask."""
     mask_scores: np.ndarray | None
     """(n,)."""
+    objectness: np.ndarray | None = None
+    """(n,)."""
 
 
 def compress(detection: Detection) -> CompressedDetection:
@@ -81,6 +83,7 @@ def compress(detection: Detection) -> CompressedDetection:
         labels=detection.labels[order],
         masks=None if detection.masks is None else _encode(detection.masks[order]),
         mask_scores=None if detection.mask_scores is None else detection.mask_scores[order],
+        objectness=None if detection.objectness is None else detection.objectness[order],
     )
 
 
@@ -100,8 +103,8 @@ def average_precision(
     Args:
         detections: one per image of ``references``, with or without objects.
         region: what is compared.
-        class_agnostic: count any label as right. A region given under several names then counts once, with its best
-            score.
+        class_agnostic: count any label as right. A region given under several names then counts once, with its
+            objectness, or where that is not known with its best score.
         backend: None takes hotcoco where it is installed, else pycocotools; they give the same numbers.
 
     Raises:
@@ -249,13 +252,13 @@ def _detection_annotations(
 
 
 def _distinct_regions(detection: CompressedDetection) -> CompressedDetection:
-    """The best-scored detection of every distinct box."""
+    """The best-scored detection of every distinct box, scored by its objectness where that is known."""
     order = np.argsort(-detection.scores, kind="stable")
     _, first = np.unique(detection.boxes[order], axis=0, return_index=True)
     index = order[np.sort(first)]
     return CompressedDetection(
         boxes=detection.boxes[index],
-        scores=detection.scores[index],
+        scores=(detection.scores if detection.objectness is None else detection.objectness)[index],
         labels=detection.labels[index],
         masks=None if detection.masks is None else [detection.masks[i] for i in index.tolist()],
         mask_scores=None if detection.mask_scores is None else detection.mask_scores[index],

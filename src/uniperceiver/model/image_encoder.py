@@ -118,7 +118,8 @@ class ImageEncoder(nn.Module):
             output.mask_features,
             _valid_sizes(_at_size_of(output.mask_features, is_padding)),
         )
-        return Perception(tokens, token_padding, output, fused, self.region_tokens.objectness(fused))
+        objectness = self.region_tokens.objectness(fused, output.final.logits.amax(dim=-1))
+        return Perception(tokens, token_padding, output, fused, objectness)
 
     def represent(self, perception: Perception, must_keep: Tensor | None = None) -> ImageFeatures:
         """The token sequence of Eq. (1). ``must_keep`` (B, Q) bool forces proposals among the top-O (A17)."""

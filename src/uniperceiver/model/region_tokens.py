@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -25,8 +24,9 @@ class RegionTokens(nn.Module):
     B is the sine encoding of the box and a Linear (A13); M the mask's probabilities pooled to 28×28 and a Linear (A12).
     Everything is fused at the proposal network's width C, then projected to D (A14).
 
-    Paper: "we predict objectness for each proposal" leaves the head open. It is a LayerNorm and a Linear of its own on
-    the fused vector, so that box and mask count too (A15).
+    Paper: "we predict objectness for each proposal" leaves the head open. It is a LayerNorm and a Linear on the fused
+    vector, so that box and mask count too (A15), added to what the proposal network itself says and zero at first: alone
+    it would have to learn anew what tells an object from its duplicates.
     """
 
     def __init__(self, width: int, out_width: int) -> None:
@@ -36,8 +36,8 @@ class RegionTokens(nn.Module):
         self.objectness_norm = nn.LayerNorm(width)
         self.objectness_head = nn.Linear(width, 1)
         self.projection = nn.Linear(width, out_width)
-        # a hundredth of the proposals are objects at first: the prior of focal losses (A8)
-        nn.init.constant_(self.objectness_head.bias, -math.log(99))
+        nn.init.zeros_(self.objectness_head.weight)
+        nn.init.zeros_(self.objectness_head.bias)
 
     def forward(
         self,
@@ -60,13 +60,14 @@ class RegionTokens(nn.Module):
         masks = pooled_masks(mask_embeddings, mask_features, valid_sizes).to(semantics.dtype)
         return semantics + self.box_projection(encoded) + self.mask_projection(masks)
 
-    def objectness(self, fused: Tensor) -> Tensor:
-        """Objectness logits (B, Q) of fused representations (B, Q, C).
+    def objectness(self, fused: Tensor, proposed: Tensor) -> Tensor:
+        """Objectness logits (B, Q) of fused representations (B, Q, C) with the network's own logits (B, Q).
 
         Without autocast: near the start's -4.6 bfloat16 knows 32 steps per unit, so rounding would choose the top O.
         """
         with torch.autocast(fused.device.type, enabled=False):
-            return self.objectness_head(self.objectness_norm(fused.to(self.objectness_head.weight.dtype))).squeeze(-1)
+            normed = self.objectness_norm(fused.to(self.objectness_head.weight.dtype))
+            return proposed + self.objectness_head(normed).squeeze(-1)
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from typing import Self
 
 import torch
 from torch import Tensor
+from torchvision.ops import nms
 
 from uniperceiver.batches import ImageBatch, ObjectTargets
 from uniperceiver.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
@@ -103,8 +104,7 @@ class DetectionTask:
         return {
             **supervised.weighted,
             "fused_objectness": self.setting.proposal_loss.objectness * fused,
-            "names": self.setting.proposal_loss.names
-            * self._names_loss(model, features, batch.targets, matches),
+            "names": self.setting.proposal_loss.names * self._names_loss(model, features, batch.targets, matches),
         }
 
     def _names_loss(
@@ -141,13 +141,24 @@ class DetectionTask:
             raise ValueError("detection needs region proposals, but the model has image.proposals: null")
         names = self.candidates.encode(model, self.attributes)
         probabilities = log_likelihood(self._regions(model, features), names, model.temperature()).exp()
-        scores = proposals.objectness.double().sigmoid()[..., None] * probabilities.double()
+        objectness = proposals.objectness.double().sigmoid() * self._is_best(proposals)
+        scores = objectness[..., None] * probabilities.double()
         best = scores.flatten(1).topk(min(LISTED, scores[0].numel()), dim=1)
-        kept = [int(number) for number in (best.values >= threshold).sum(dim=1)]
+        kept = [int(number) for number in ((best.values >= threshold) & (best.values > 0)).sum(dim=1)]
         return [
             self._detection(batch, proposals, image, best.values[image, :n], best.indices[image, :n])
             for image, n in enumerate(kept)
         ]
+
+    def _is_best(self, proposals: KeptProposals) -> Tensor:
+        """(B, O) bool: no region of higher objectness overlaps this one more than ``suppress_above``."""
+        bound = self.setting.config.suppress_above
+        is_best = torch.ones_like(proposals.objectness, dtype=torch.bool)
+        for image in range(len(is_best)) if bound is not None else ():
+            boxes, scores = cxcywh_to_xyxy(proposals.boxes[image]).float(), proposals.objectness[image].float()
+            is_best[image] = False
+            is_best[image, nms(boxes, scores, bound)] = True
+        return is_best
 
     def _detection(
         self, batch: DetectionBatch, proposals: KeptProposals, image: int, scores: Tensor, pairs: Tensor
@@ -167,6 +178,7 @@ class DetectionTask:
             names=tuple(self.candidates.texts[index] for index in labels),
             masks=masks[which].cpu().numpy(),
             mask_scores=quality[which].double().cpu().numpy(),
+            objectness=proposals.objectness[image, region].double().sigmoid().cpu().numpy(),
         )
 
     def _masks(

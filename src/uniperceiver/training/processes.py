@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from uniperceiver.config import TrainConfig
@@ -35,7 +37,8 @@ def train_in_processes(
     configured batch in every process.
 
     Raises:
-        torch.distributed.elastic.multiprocessing.errors.ChildFailedError: a process failed; its error is on stderr.
+        ChildProcessError: a process failed; its own error is above it on stderr.
+        SystemExit: SIGTERM or SIGINT ended them, with a checkpoint, as it ends `train`.
     """
     settings = LaunchConfig(
         min_nodes=1,
@@ -47,8 +50,19 @@ def train_in_processes(
     )
     threads = str(max(1, (os.cpu_count() or 1) // processes))
     with _environment({"OMP_NUM_THREADS": threads, **HEAP_KEPT}):
-        elastic_launch(settings, train)(config, folder, resume, device, show_bar)
+        try:
+            elastic_launch(settings, train)(config, folder, resume, device, show_bar)
+        except SignalException as signal:
+            raise SystemExit(128 + signal.sigval) from None
+        except ChildFailedError as error:
+            _, failure = error.get_first_failure()
+            raise ChildProcessError(f"training process {failure.local_rank} failed: {_reason(failure)}") from None
     return folder / "checkpoint"
+
+
+def _reason(failure: ProcessFailure) -> str:
+    """The last line of what the process said of its error."""
+    return str(failure.message).strip().splitlines()[-1]
 
 
 @contextmanager
