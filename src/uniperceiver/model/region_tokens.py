@@ -25,8 +25,8 @@ class RegionTokens(nn.Module):
     Everything is fused at the proposal network's width C, then projected to D (A14).
 
     Paper: "we predict objectness for each proposal" leaves the head open. It is a LayerNorm and a Linear on the fused
-    vector, so that box and mask count too (A15), added to what the proposal network itself says and zero at first: alone
-    it would have to learn anew what tells an object from its duplicates.
+    vector, so that box and mask count too (A15), added to what the proposal network itself says and zero at first:
+    alone it would have to learn anew what tells an object from its duplicates.
     """
 
     def __init__(self, width: int, out_width: int) -> None:
