@@ -140,6 +140,10 @@ def test_what_is_not_recognised_says_what_was_looked_for(tmp_path: Path, write_f
     (tmp_path / "empty" / "table.csv").write_text("a,b\n1,2\n")
     with pytest.raises(RecognitionError, match="a column with pictures"):
         recognise(tmp_path / "empty" / "table.csv")
+    for other in ("[1, 2]", "{}", '"text"', '{"images": [], "annotations": [3]}'):
+        (tmp_path / "empty" / "other.json").write_text(other)
+        with pytest.raises(RecognitionError, match="no data set that is known"):
+            recognise(tmp_path / "empty" / "other.json")
     (tmp_path / "empty" / "broken.json").write_text("{")
     with pytest.raises(DatasetError, match=r"broken\.json is not valid JSON"):
         recognise(tmp_path / "empty")
@@ -166,6 +170,10 @@ def test_pictures_that_are_not_found_or_found_twice(write_format: Write) -> None
 def test_questions_need_answers_and_shards_need_names(write_format: Write) -> None:
     questions = write_format("vqa")
     (questions / "annotations_train.json").write_text(json.dumps({"annotations": []}))
+    with pytest.raises(RecognitionError, match="0 JSON files answer them all"):
+        recognise(questions)
+    asked = {"questions": [{"question_id": 0, "image_id": [], "question": "why ?"}, 5]}
+    (questions / "questions_train.json").write_text(json.dumps(asked))
     with pytest.raises(RecognitionError, match="0 JSON files answer them all"):
         recognise(questions)
     shards = write_format("webdataset")

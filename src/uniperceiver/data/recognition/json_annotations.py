@@ -39,14 +39,14 @@ def json_parts(files: Sequence[Path]) -> list[Part]:
     answers: dict[Path, list[Any]] = {}
     for file in files:
         content = _read(file)
-        if isinstance(content, list) and content and "regions" in content[0]:
+        if isinstance(content, list) and content and isinstance(content[0], dict) and "regions" in content[0]:
             parts.append(_visual_genome(file, content))
         elif _has(content, "questions", "question"):
-            questions[file] = content["questions"]
+            questions[file] = _objects(content["questions"])
         elif _has(content, "annotations", "answers"):
-            answers[file] = content["annotations"]
+            answers[file] = _objects(content["annotations"])
         elif _has(content, "images", "sentences"):
-            parts += _karpathy(file, content["images"])
+            parts += _karpathy(file, _objects(content["images"]))
         elif _has(content, "annotations", "bbox") and _has(content, "categories", "name"):
             if "keypoints" in content["categories"][0]:
                 continue  # COCO's person_keypoints: the people of its instances once more
@@ -72,8 +72,13 @@ def _has(content: Any, key: str, field: str) -> bool:
     return isinstance(entries, list) and bool(entries) and isinstance(entries[0], dict) and field in entries[0]
 
 
+def _objects(entries: list[Any]) -> list[dict[str, Any]]:
+    """What is not an object its data set will name when it is opened."""
+    return [entry for entry in entries if isinstance(entry, dict)]
+
+
 def _file_names(content: dict[str, Any]) -> list[str]:
-    return [str(entry.get("file_name")) for entry in content.get("images", []) if isinstance(entry, dict)]
+    return [str(entry.get("file_name")) for entry in _objects(content.get("images", []))]
 
 
 def _visual_genome(file: Path, content: list[Any]) -> Part:
@@ -114,7 +119,7 @@ def _questions(file: Path, asked: list[Any], answers: dict[Path, list[Any]]) -> 
 
 
 def _folder_of_ids(file: Path, asked: list[Any]) -> Path:
-    numbers = {int(entry["image_id"]) for entry in asked}
+    numbers = {int(given) for given in (entry.get("image_id") for entry in asked) if str(given).isdecimal()}
     for folder in folders_near(file):
         if numbers <= set(pictures_by_id(folder)):
             return folder
