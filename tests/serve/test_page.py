@@ -91,7 +91,7 @@ def test_every_verb_answers(page: Page, picture: Path) -> None:
             if page.is_visible(f"#{name}"):
                 page.fill(f"#{name}", text)
         page.click("#ask")
-        page.wait_for_function("document.getElementById('status').textContent.startsWith('Answered')")
+        page.locator("#status", has_text="Answered").wait_for()
         assert page.locator("#results .row, #results .sentence").count() >= 1
 
 
@@ -120,7 +120,7 @@ def test_a_phone_is_wide_enough(page: Page, picture: Path) -> None:
     page.set_viewport_size({"width": 360, "height": 640})
     page.set_input_files("#file", picture)
     page.click("#ask")
-    page.wait_for_function("document.getElementById('status').textContent.startsWith('Answered')")
+    page.locator("#status", has_text="Answered").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import onnx
 import onnxscript  # noqa: F401  # what torch's exporter writes with: missing is said at once
@@ -187,7 +187,7 @@ def _write(
 ) -> None:
     """The file, whole or not at all; weights above the 2 GiB that ONNX allows inside lie beside it."""
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
-    axes: dict[int, torch.export.Dim] = {0: batch}
+    axes: dict[int, Any] = {0: batch}
     if len(inputs) == 2:
         axes[1] = torch.export.Dim("length")
     fresh = path.with_name(f".{path.stem}.writing")

@@ -32,6 +32,7 @@ PAGE_FILES = {
     "page.css": ("page.css", "text/css; charset=utf-8"),
     "page.js": ("page.js", "text/javascript; charset=utf-8"),
     "drawing.js": ("drawing.js", "text/javascript; charset=utf-8"),
+    "icon.svg": ("icon.svg", "image/svg+xml"),
     "docs": ("docs.html", "text/html; charset=utf-8"),
     "docs.js": ("docs.js", "text/javascript; charset=utf-8"),
 }

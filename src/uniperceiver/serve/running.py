@@ -18,6 +18,6 @@ def serve(predictor: Predictor, name: str, host: str, port: int, limits: Limits,
         log_level="info",
         server_header=False,
         timeout_graceful_shutdown=round(2 * limits.seconds) + 1,
-        limit_concurrency=8 * limits.queue,
+        limit_concurrency=4 * limits.queue,
     )
     uvicorn.Server(config).run()
