@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-SIZE = {"width": 1240, "height": 640}
+SIZE = {"width": 1240, "height": 720}
 COLOURS = 200
 """Of the palette: keeps the file below 300 kB."""
 

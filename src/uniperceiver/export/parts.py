@@ -16,7 +16,7 @@ from uniperceiver.likelihood import log_likelihood
 from uniperceiver.model.image_encoder import ImageFeatures
 from uniperceiver.model.patch_tokens import PatchTokens
 from uniperceiver.model.proposals.outputs import mask_logits
-from uniperceiver.model.segments import Decoded, Segment, Side, TaskAttributes
+from uniperceiver.model.segments import Decoded, Modality, Segment, Side, TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.model.word_embedding import WordEmbedding
 from uniperceiver.tasks.candidates import CandidateSet
@@ -28,7 +28,7 @@ class FoldedDecoder(nn.Module):
     def __init__(self, model: UniPerceiver, attributes: TaskAttributes, side: Side) -> None:
         super().__init__()
         self.attributes, self.side = attributes, side
-        modality = "image" if side == "input" else "text"
+        modality: Modality = "image" if side == "input" else "text"
         self.g = model.g.fold([attributes.bits(modality, side, False)])
         f_text = model.f_text
         spe = f_text.spe().detach().clone() if isinstance(f_text, WordEmbedding) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TypeVar
 
 import fastapi
@@ -71,7 +71,7 @@ def _from_json(body: bytes, fields: type[Fields]) -> Fields:
 async def _from_form(
     request: fastapi.Request, body: bytes, fields: type[Fields], limits: Limits
 ) -> tuple[Fields, bytes | None]:
-    async def once() -> AsyncIterator[bytes]:
+    async def once() -> AsyncGenerator[bytes, None]:
         yield body
 
     parser = MultiPartParser(
