@@ -70,10 +70,10 @@ def test_two_processes_train_a_run(make_baseline, tmp_path: Path) -> None:
     assert load_checkpoint(run.folder / "checkpoint").training == run.training
 
 
-def test_a_failure_of_torchrun_is_told(make_baseline, tmp_path: Path) -> None:
+def test_a_failure_of_a_training_process_is_told(make_baseline, tmp_path: Path) -> None:
     baseline = make_baseline("labels", "pairs", steps=4, processes=2)
     run = plan_run(baseline, Variation(("pairs",)), 1, tmp_path)
     (tmp_path / "tokenizer.json").unlink()
-    with pytest.raises(ChildProcessError, match="goes on from the last checkpoint"):
+    with pytest.raises(ChildProcessError, match=r"training process \d failed: .*tokenizer"):
         execute(run, "cpu", keeps_checkpoint=False)
     assert not run.is_finished

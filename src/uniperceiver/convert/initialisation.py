@@ -18,7 +18,7 @@ from uniperceiver.convert.timm_backbone import copy_timm_weights
 from uniperceiver.load_report import KeyMismatchError, LoadReport, compare
 from uniperceiver.model.image_encoder import ImageEncoder
 from uniperceiver.model.text_encoder import TextEncoder
-from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.model.uni_perceiver import UniPerceiver, part_of
 from uniperceiver.pretrained import read_weights
 
 _OWN = ("f_image.", "f_text.", "g.", "log_inverse_temperature")
@@ -169,15 +169,10 @@ def coverage(model: UniPerceiver, report: LoadReport) -> dict[str, tuple[int, in
     given = {ours for _, ours in report.matched}
     counts: dict[str, tuple[int, int]] = {}
     for name, tensor in model.named_parameters():
-        part = _part(name)
+        part = part_of(name)
         every, loaded = counts.get(part, (0, 0))
         counts[part] = every + tensor.numel(), loaded + tensor.numel() * (name in given)
     return {part: count for part, count in counts.items() if count[1]}
-
-
-def _part(name: str) -> str:
-    parts = ("f_image.backbone", "f_image.proposals", "f_image", "f_text", "g")
-    return next((part for part in parts if name.startswith(f"{part}.")), "temperature")
 
 
 def converted(model: UniPerceiver, report: LoadReport) -> dict[str, Tensor]:

@@ -19,6 +19,12 @@ from uniperceiver.model.word_embedding import WordEmbedding
 
 _SHARPEST = 100.0
 """Bound of 1/τ."""
+_PARTS = ("f_image.backbone", "f_image.proposals", "f_image", "f_text", "g")
+
+
+def part_of(name: str) -> str:
+    """The part of a `UniPerceiver` that its parameter of this name is counted with. Parts are disjoint."""
+    return next((part for part in _PARTS if name.startswith(f"{part}.")), "temperature")
 
 
 class UniPerceiver(nn.Module):

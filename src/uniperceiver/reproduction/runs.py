@@ -6,8 +6,6 @@ import json
 import math
 import os
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
 from uniperceiver.evaluation.report import StreamReport
 from uniperceiver.reproduction.baseline import Baseline
 from uniperceiver.reproduction.variation import Variation, model_of, training_of
+from uniperceiver.training.processes import train_in_processes
 from uniperceiver.training.train import train
 
 
@@ -89,7 +88,7 @@ def execute(run: Run, device: str, keeps_checkpoint: bool) -> RunResult:
         keeps_checkpoint: False: the checkpoint is removed once its figures are written.
 
     Raises:
-        ChildProcessError: torchrun failed.
+        ChildProcessError: one of several training processes failed; the same call goes on from the last checkpoint.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     _write_config(to_data(run.model), run.folder / "model.yaml")
@@ -99,24 +98,12 @@ def execute(run: Run, device: str, keeps_checkpoint: bool) -> RunResult:
     if run.processes == 1:
         train(run.training, run.folder, resume=is_begun, device=device)
     else:
-        _train_in_processes(run, is_begun, device)
+        train_in_processes(run.training, run.folder, run.processes, resume=is_begun, device=device)
     reports = evaluate_checkpoint(checkpoint, run.training, None, run.folder / "report.json", device)
     _write_results(run, reports)
     if not keeps_checkpoint:
         shutil.rmtree(checkpoint)
     return read_result(run)
-
-
-def _train_in_processes(run: Run, is_begun: bool, device: str) -> None:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(run.processes)]
-    command = ["-m", "uniperceiver", "train", str(run.folder / "train.yaml"), "--out", str(run.folder)]
-    options = ["--device", device, *(["--resume"] if is_begun else [])]
-    code = subprocess.run([*launcher, *command, *options], check=False).returncode
-    if code:
-        raise ChildProcessError(
-            f"torchrun ended with exit code {code} in {run.folder}; what went wrong is above. The same command goes on "
-            "from the last checkpoint"
-        )
 
 
 def _write_results(run: Run, reports: dict[str, StreamReport]) -> None:

@@ -19,7 +19,7 @@ from uniperceiver.load_report import compare
 from uniperceiver.model.conditional_moe import AttributeGate
 from uniperceiver.model.low_rank import LowRankUpdate, add_low_rank_updates, merge_low_rank_updates
 from uniperceiver.model.prompts import DeepPrompts, add_prompts
-from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.model.uni_perceiver import UniPerceiver, part_of
 
 
 def prepare(model: UniPerceiver, tune: TuneConfig) -> None:
@@ -93,15 +93,11 @@ def trained_counts(model: UniPerceiver) -> dict[str, tuple[int, int]]:
 
 
 def _part(name: str) -> str:
-    """The part of the model that a parameter is counted with."""
-    if name.startswith("g."):
-        if ".parametrizations.weight.0." in name:
-            return "g: low-rank updates"
-        return "g: prompts" if ".prompts." in name else "g"
-    for part in ("f_image.backbone", "f_image.proposals", "f_image", "f_text"):
-        if name.startswith(f"{part}."):
-            return part
-    return "temperature"
+    """The part of the model that a parameter is counted with; what was added to g is counted by itself."""
+    part = part_of(name)
+    if part == "g" and ".parametrizations.weight.0." in name:
+        return "g: low-rank updates"
+    return "g: prompts" if part == "g" and ".prompts." in name else part
 
 
 def save_adapter(model: UniPerceiver, weights: Mapping[str, Tensor], path: Path) -> None:
