@@ -20,10 +20,6 @@ class Tuning(StrEnum):
     prompt = "prompt"
 
 
-DEMO_PROCESSES = 2
-"""What the demo is made for: on two cores, two processes of one thread do more than one of two."""
-
-
 def train(
     out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint and the log.")],
     config: Annotated[
@@ -113,7 +109,7 @@ def demo(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
     processes: Annotated[
         int, typer.Option(min=1, help="Training processes; the cores are divided among them.")
-    ] = DEMO_PROCESSES,
+    ] = 1,
     device: Device = "cpu",
 ) -> None:
     """Train one small model on six tasks of composed scenes, evaluate it on unseen ones, write a report."""

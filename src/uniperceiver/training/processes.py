@@ -33,8 +33,7 @@ def train_in_processes(
 ) -> Path:
     """`train` in this many processes, each with its share of the processor: the same as under ``torchrun``.
 
-    On a processor two processes of one thread do about 1.4 times the work of one with two threads. A step has the
-    configured batch in every process.
+    A step has the configured batch in every process. One process gains too: its memory is managed as training needs.
 
     Raises:
         ChildProcessError: a process failed; its own error is above it on stderr.
