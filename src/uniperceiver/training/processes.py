@@ -46,6 +46,7 @@ def train_in_processes(
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
         run_id="local",
+        max_restarts=0,  # started again, it would find its own checkpoint and stop at that instead of the real error
     )
     threads = str(max(1, (os.cpu_count() or 1) // processes))
     with _environment({"OMP_NUM_THREADS": threads, **HEAP_KEPT}):
