@@ -107,9 +107,7 @@ def demo(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the weights and the order of the data; the scenes stay the same.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
-    processes: Annotated[
-        int, typer.Option(min=1, help="Training processes; the cores are divided among them.")
-    ] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Training processes; the cores are divided among them.")] = 1,
     device: Device = "cpu",
 ) -> None:
     """Train one small model on six tasks of composed scenes, evaluate it on unseen ones, write a report."""
