@@ -209,7 +209,7 @@ class Captioner(nn.Module):
         """Cross-entropy of every next word."""
         known = batch.targets.clamp(min=0)
         first = known.new_full((len(known), 1), self.start)
-        logits = self._next_words(self._look(batch.images), torch.cat([first, known[:, :-1]], dim=1))
+        logits = self._next_words(self._look(batch.images)[batch.pictures], torch.cat([first, known[:, :-1]], dim=1))
         return F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=-1)
 
     def predict(self, batch: Any) -> list[Caption]:

@@ -64,7 +64,7 @@ def test_train_and_evaluate(trained: Path, tmp_path: Path) -> None:
 
 
 def test_the_demo_trains_evaluates_and_says_where_the_report_is(
-    train_yaml: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    train_yaml: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
 
@@ -76,7 +76,7 @@ def test_the_demo_trains_evaluates_and_says_where_the_report_is(
     monkeypatch.setattr("uniperceiver.demo.installed_cutouts", lambda: "shapes")
     assert run("demo", "--out", tmp_path / "demo", "--minutes", "2", "--seed", "7") == 0
     assert asked == [("shapes", 2, 7)]
-    said = capsys.readouterr().out
+    said = capfd.readouterr().out
     assert "the scenes are drawn shapes" in said
     assert "100%" in said
     assert str(tmp_path / "demo" / "report.html") in said.replace("\n", "")

@@ -11,6 +11,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 from uniperceiver.config import OptimizerConfig
 from uniperceiver.model.conditional_moe import AttributeGate
 from uniperceiver.model.layers.attention_pool import AttentionPools
+from uniperceiver.model.layers.frozen_batch_norm import NormedConv2d
 from uniperceiver.model.low_rank import LowRankUpdate
 from uniperceiver.model.uni_perceiver import UniPerceiver
 
@@ -18,6 +19,7 @@ _MATRICES: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
     (nn.Linear, ("weight",)),
     (nn.Conv1d, ("weight",)),
     (nn.Conv2d, ("weight",)),
+    (NormedConv2d, ("weight",)),
     (nn.MultiheadAttention, ("in_proj_weight",)),
     (AttentionPools, ("key", "value", "output")),
     (LowRankUpdate, ("down", "up")),
