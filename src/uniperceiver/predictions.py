@@ -7,6 +7,7 @@ also where none of them fits.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -24,14 +25,14 @@ DRAWN_NAMES = 5
 """Names written below a picture, at most."""
 
 
-class Captioned:
+class Captioned(ABC):
     """A prediction that is drawn as lines of text below its picture."""
 
     picture: PictureReader | None
 
+    @abstractmethod
     def lines(self) -> list[str]:
         """What it says, for people."""
-        raise NotImplementedError
 
     def draw(self, picture: Image.Image | None = None) -> Image.Image:
         """The picture, by default the one that was looked at, with the lines below it.
