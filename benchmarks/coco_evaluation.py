@@ -39,7 +39,7 @@ def references(images: int, random: np.random.Generator) -> list[ObjectReference
                 image_id=str(number + 1),
                 size=SIZE,
                 boxes=np.concatenate([corner, corner + sides], axis=1),
-                masks=[],
+                masks=[None] * n,
                 labels=random.choice(CLASSES, n, p=frequencies / frequencies.sum()),
                 is_crowd=random.random(n) < 0.01,
                 areas=sides.prod(axis=1) * 0.7,

@@ -51,7 +51,7 @@ def training_step(preset: str, side: int, objects: int) -> None:
     assert proposals is not None
     boxes = torch.rand(objects, 4) * 0.3 + 0.2
     masks = torch.rand(objects, side, side) < 0.5
-    targets = [ObjectTargets(boxes, masks, torch.arange(objects), "random")]
+    targets = [ObjectTargets(boxes, masks, torch.arange(objects), "random", torch.ones(objects, dtype=torch.bool))]
     began = time.perf_counter()
     denoising = make_denoising_queries(targets, proposals.denoising, proposals.queries)
     perception = model.f_image.propose(picture(side, side), denoising)

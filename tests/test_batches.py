@@ -43,5 +43,6 @@ def test_a_slot_stands_at_the_place_of_the_word_it_predicts() -> None:
 
 
 def test_targets_move_between_devices() -> None:
-    targets = ObjectTargets(torch.zeros(1, 4), torch.zeros(1, 2, 2).bool(), torch.zeros(1).long(), "7").to("meta")
-    assert {t.device.type for t in (targets.boxes, targets.masks, targets.labels)} == {"meta"}
+    boxes, masks = torch.zeros(1, 4), torch.zeros(1, 2, 2).bool()
+    targets = ObjectTargets(boxes, masks, torch.zeros(1).long(), "7", torch.ones(1).bool()).to("meta")
+    assert {t.device.type for t in (targets.boxes, targets.masks, targets.labels, targets.has_mask)} == {"meta"}

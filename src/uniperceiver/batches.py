@@ -181,7 +181,15 @@ class ObjectTargets:
     """(n,) int64, index into the candidate class names."""
     image_id: str
     """Named in errors."""
+    has_mask: Tensor
+    """(n,) bool. False: only the box is known; its row of ``masks`` is the box filled, and compared with nothing."""
 
     def to(self, device: torch.device | str) -> Self:
         """The targets on another device."""
-        return replace(self, boxes=self.boxes.to(device), masks=self.masks.to(device), labels=self.labels.to(device))
+        return replace(
+            self,
+            boxes=self.boxes.to(device),
+            masks=self.masks.to(device),
+            labels=self.labels.to(device),
+            has_mask=self.has_mask.to(device),
+        )

@@ -52,6 +52,7 @@ def outlined(*outlines: Outline, crowd: bool = False) -> OutlinedImage:
         boxes=torch.zeros(n, 4),
         outlines=tuple(outlines),
         labels=torch.arange(n),
+        has_mask=torch.ones(n, dtype=torch.bool),
         is_crowd=torch.full((n,), crowd),
         original_size=(60, 64),
     )

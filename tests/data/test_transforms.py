@@ -49,6 +49,7 @@ def annotated(height: int, width: int, boxes: list[list[int]]) -> AnnotatedImage
         torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
         masks,
         torch.arange(len(boxes)),
+        torch.arange(len(boxes)) != 0,
         torch.arange(len(boxes)) == 1,
         (height, width),
     )

@@ -204,3 +204,11 @@ def test_a_filled_box_covers_its_pixels() -> None:
     expected[1:4, 2:5] = True
     np.testing.assert_array_equal(codec.decode(filled).astype(bool), expected)
     assert boxes_as_masks(np.zeros((0, 4)), (6, 8)) == []
+
+
+def test_masks_of_objects_that_have_none_cannot_be_compared() -> None:
+    boxes_alone = replace(reference("a", [[1, 1, 9, 9]], [0]), masks=[None])
+    found = {"a": detection([[1, 1, 9, 9]], [0], [0.5])}
+    assert average_precision(found, [boxes_alone], "box").ap50 == pytest.approx(1)
+    with pytest.raises(ValueError, match=r"image a has objects without a mask; use region='box'"):
+        average_precision(found, [boxes_alone], "mask")

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from uniperceiver.config import ScenesConfig
 from uniperceiver.data.datasets.scenes import SceneObjects
-from uniperceiver.data.records import ObjectReference
+from uniperceiver.data.records import AnnotatedImage, ObjectReference
 from uniperceiver.evaluation.average_precision import average_precision
 from uniperceiver.evaluation.detection_scoring import DetectionScorer, mean_boxes
 from uniperceiver.predictions import Detection
@@ -51,3 +53,37 @@ def test_mean_boxes_are_those_of_the_training_data_scaled_to_the_picture() -> No
     np.testing.assert_allclose(found["a"].scores, [2 / 3, 1 / 3])
     assert average_precision(found, references, "box").ap50_of_class[1] == pytest.approx(1)
     assert mean_boxes(objects[2:], references)["c"].boxes.shape == (0, 4)
+
+
+class BoxesAlone(SceneObjects):
+    """Scenes of which some are annotated with boxes alone."""
+
+    without_masks = frozenset(range(4))
+
+    def reference(self, record: AnnotatedImage) -> ObjectReference:
+        reference = super().reference(record)
+        is_alone = int(record.image_id.rpartition("-")[2]) in self.without_masks
+        return replace(reference, masks=[None] * len(reference.masks)) if is_alone else reference
+
+
+class SomeBoxesAlone(BoxesAlone):
+    without_masks = frozenset({1})
+
+
+@pytest.mark.parametrize(("kind", "is_measured"), [(BoxesAlone, False), (SomeBoxesAlone, True)])
+def test_mask_ap_is_of_images_with_masks(kind: type[BoxesAlone], is_measured: bool) -> None:
+    scenes = kind(ScenesConfig(view="objects", split="val", images=4, size=64))
+    scorer = DetectionScorer(scenes)
+    for record in (scenes[index] for index in range(4)):
+        boxes, ones = record.boxes.double().numpy(), np.ones(len(record.labels))
+        names = tuple(scenes.names[label] for label in record.labels)
+        scorer.add([record], None, [Detection(boxes, ones, record.labels.numpy(), names, record.masks.numpy(), ones)])
+    result = scorer.result()
+    assert result.metrics["box_ap50"] == pytest.approx(1)
+    assert any("mask" in name for name in result.metrics) == is_measured
+    assert result.metrics.keys() == result.baselines.keys()
+    assert ("Masks of the 3 images" in result.protocol) == is_measured
+    if is_measured:
+        assert result.metrics["mask_ap50"] == pytest.approx(1)
+    else:
+        assert "Masks" not in result.protocol

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ def record(boxes: list[list[float]], labels: list[int], crowd: list[bool] | None
         boxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
         masks=torch.ones(len(boxes), 100, 200, dtype=torch.bool),
         labels=torch.tensor(labels, dtype=torch.int64),
+        has_mask=torch.ones(len(boxes), dtype=torch.bool),
         is_crowd=torch.tensor(crowd or [False] * len(labels), dtype=torch.bool),
         original_size=(200, 400),
     )
@@ -91,3 +93,13 @@ def test_a_small_picture_whose_masks_are_of_another_size() -> None:
     prediction = detection([[0, 0, 400, 200]], [0.5], [1])
     view = DetectionView(record([], []), prediction, ("\ud800 cat", "dog\n" * 40))
     assert view.example().panels[1].size == (200, 100)
+
+
+def test_boxes_alone_are_shown_as_boxes_on_both_sides() -> None:
+    boxes_alone = replace(record([[10, 10, 50, 50]], [0]), has_mask=torch.tensor([False]))
+    with_masks = replace(boxes_alone, has_mask=torch.tensor([True]))
+    found = detection([[20, 20, 100, 100]], [0.9], [0])
+    alone, both = (DetectionView(given, found, NAMES).example().panels for given in (boxes_alone, with_masks))
+    assert all(ours != theirs for ours, theirs in zip(alone, both, strict=True))
+    bare = DetectionView(boxes_alone, replace(found, masks=None, mask_scores=None), NAMES)
+    assert bare.example().panels == alone

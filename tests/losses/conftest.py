@@ -67,7 +67,9 @@ def recorded_training() -> RecordedTraining:
     values = load_file(GOLDEN / "maskdino_train_k5.safetensors")
     targets = tuple(
         ObjectTargets(
-            *(values[f"in/target/{i}/{name}"] for name in ("boxes", "masks", "labels")), image_id=f"image-{i}"
+            *(values[f"in/target/{i}/{name}"] for name in ("boxes", "masks", "labels")),
+            image_id=f"image-{i}",
+            has_mask=torch.ones_like(values[f"in/target/{i}/labels"], dtype=torch.bool),
         )
         for i in range(2)
     )
@@ -114,14 +116,15 @@ MakeStage = Callable[..., Stage]
 def make_targets() -> MakeTargets:
     """Images with rectangles for objects."""
 
-    def make(*counts: int, size: int = 32, classes: int = 1) -> list[ObjectTargets]:
+    def make(*counts: int, size: int = 32, classes: int = 1, have_masks: bool = True) -> list[ObjectTargets]:
         targets = []
         for image, count in enumerate(counts):
             boxes = torch.rand(count, 4) * 0.4 + torch.tensor([0.3, 0.3, 0.1, 0.1])
             masks = torch.zeros(count, size, size, dtype=torch.bool)
             for mask, (x, y, w, h) in zip(masks, (boxes * size).tolist(), strict=True):
                 mask[int(y - h / 2) : int(y + h / 2) + 1, int(x - w / 2) : int(x + w / 2) + 1] = True
-            targets.append(ObjectTargets(boxes, masks, torch.randint(0, classes, (count,)), f"image-{image}"))
+            labels, has_mask = torch.randint(0, classes, (count,)), torch.full((count,), have_masks)
+            targets.append(ObjectTargets(boxes, masks, labels, f"image-{image}", has_mask))
         return targets
 
     return make

@@ -141,3 +141,19 @@ def test_rows_and_padding_find_the_objects(make_targets) -> None:
     assert padded.shape == (3, 3, 4)
     assert torch.equal(padded[2], targets[2].boxes)
     assert not padded[1].any()
+
+
+def test_an_object_without_a_mask_is_matched_by_its_box_and_objectness(make_targets, make_stage) -> None:
+    """Masks cost its column nothing, and that of the object beside it what they did."""
+    torch.manual_seed(0)
+    stage, features, points = make_stage(1, 6), torch.randn(1, 6, 8, 8), torch.rand(1, 50, 2)
+    target = make_targets(2)[0]
+    half = replace(target, has_mask=torch.tensor([False, True]))
+    whole, mixed = (
+        matching_costs(stage, features, ObjectBatch.from_targets([t], 1), points, CONFIG) for t in (target, half)
+    )
+    boxes = matching_costs(
+        stage, features, ObjectBatch.from_targets([target], 1), points, replace(CONFIG, mask=0.0, dice=0.0)
+    )
+    torch.testing.assert_close(mixed[..., 0], boxes[..., 0])
+    assert torch.equal(mixed[..., 1], whole[..., 1])

@@ -20,7 +20,7 @@ from uniperceiver.losses.proposal_loss import (
     proposal_loss,
 )
 from uniperceiver.model.proposals.denoising import DenoisingQueries, make_denoising_queries
-from uniperceiver.model.proposals.outputs import ProposalOutput
+from uniperceiver.model.proposals.outputs import ProposalOutput, Stage
 
 CONFIG = ProposalLossConfig(points=40)
 NAMES = {"objectness": "ce", "box": "bbox", "giou": "giou", "mask": "mask", "dice": "dice"}
@@ -39,6 +39,11 @@ def make_output(make_stage, denoising: DenoisingQueries | None, images: int = 3)
 
 def draw(seed: int = 0):
     return uniform_points(torch.device("cpu"), torch.Generator().manual_seed(seed))
+
+
+def same_points(sets: int, points: int) -> Tensor:
+    """A source that gives every set the same points, so that a pair's do not depend on the pairs before it."""
+    return torch.rand(points, 2, generator=torch.Generator().manual_seed(points)).expand(sets, -1, -1)
 
 
 def leaves(output: ProposalOutput) -> list[Tensor]:
@@ -253,3 +258,34 @@ def test_what_does_not_belong_together_is_refused(make_targets, make_stage) -> N
 def test_the_result_says_how_many_objects(make_targets, make_stage) -> None:
     loss: ProposalLoss = proposal_loss(make_output(make_stage, None), make_targets(2, 0, 3), None, CONFIG)
     assert loss.normaliser == 5
+
+
+def test_masks_are_compared_where_there_are_some(make_targets, make_stage) -> None:
+    """Objects without a mask take no part in the mask losses: not in the sum, not in the number it is divided by."""
+    torch.manual_seed(0)
+    with_masks, boxes_alone = make_targets(2), make_targets(3, have_masks=False)
+    stage = make_stage(2, 5)
+    output = ProposalOutput(torch.zeros(2, 5, 4), (stage,), stage, (), torch.randn(2, 6, 8, 8))
+    mixed = proposal_loss(output, [*with_masks, *boxes_alone], None, CONFIG, same_points)
+    first = Stage(stage.logits[:1], stage.boxes[:1], stage.mask_embeddings[:1])
+    alone = ProposalOutput(torch.zeros(1, 5, 4), (first,), first, (), output.mask_features[:1])
+    expected = proposal_loss(alone, with_masks, None, CONFIG, same_points)
+    for name in ("mask", "dice"):
+        torch.testing.assert_close(mixed.weighted[name], expected.weighted[name])
+    assert mixed.normaliser == 5
+
+
+def test_without_any_mask_boxes_and_objectness_are_trained(make_targets, make_stage) -> None:
+    torch.manual_seed(0)
+    targets = make_targets(2, 1, have_masks=False)
+    denoising = make_denoising_queries(targets, DenoisingConfig(queries=3), 5)
+    output = make_output(make_stage, denoising, images=2)
+    loss = proposal_loss(output, targets, denoising, CONFIG)
+    assert set(loss.weighted) == {"objectness", "box", "giou"}
+    sum(loss.weighted.values()).backward()
+    assert all(stage.mask_embeddings.grad is None for stage in (output.encoder_stage, *output.stages))
+    assert all(stage.boxes.grad is not None and stage.boxes.grad.any() for stage in output.stages)
+    filled = [replace(target, masks=~target.masks) for target in targets]
+    again = proposal_loss(output, filled, denoising, CONFIG)
+    for name, value in loss.weighted.items():
+        assert torch.equal(value, again.weighted[name])

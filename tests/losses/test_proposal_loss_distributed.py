@@ -25,7 +25,11 @@ def loss_of(tensors: list[Tensor], images: slice) -> ProposalLoss:
     output = ProposalOutput(torch.zeros(len(logits), 5, 4), (stage, stage), stage, (), features)
     targets = [
         ObjectTargets(
-            tensors[4][:count], torch.zeros(count, 32, 32).bool(), torch.zeros(count).long(), f"image-{count}"
+            boxes=tensors[4][:count],
+            masks=torch.zeros(count, 32, 32).bool(),
+            labels=torch.zeros(count).long(),
+            image_id=f"image-{count}",
+            has_mask=torch.ones(count).bool(),
         )
         for count in COUNTS[images]
     ]

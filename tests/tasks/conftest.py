@@ -56,7 +56,9 @@ def _annotated(
     is_crowd = torch.zeros(len(boxes), dtype=torch.bool)
     is_crowd[len(boxes) - crowds :] = True
     shaped = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
-    return AnnotatedImage(image, image_id, shaped, masks, torch.tensor(labels, dtype=torch.int64), is_crowd, size)
+    has_mask = torch.ones(len(boxes), dtype=torch.bool)
+    names = torch.tensor(labels, dtype=torch.int64)
+    return AnnotatedImage(image, image_id, shaped, masks, names, has_mask, is_crowd, size)
 
 
 def _overfit(model: UniPerceiver, task: Task, batch: Any, steps: int, rate: float = 1e-3) -> list[dict[str, float]]:

@@ -76,6 +76,19 @@ def test_without_objects_only_objectness_is_left(model: UniPerceiver, make_task:
     assert {name for name, loss in losses.items() if loss.item() != 0} == {"objectness", "fused_objectness"}
 
 
+def test_pictures_with_boxes_alone_train_boxes_and_names(
+    model: UniPerceiver, make_task: MakeTask, annotated: Callable
+) -> None:
+    two = annotated("two", [[4, 4, 30, 30], [34, 20, 60, 60]], [0, 2])
+    boxes_alone = replace(two, has_mask=torch.zeros(2, dtype=torch.bool))
+    losses = make_task().loss(model.train(), make_task().collate([boxes_alone]))
+    assert set(losses) == LOSSES - {"mask", "dice"}
+    mixed = make_task().loss(model, make_task().collate([boxes_alone, two, empty(annotated)]))
+    assert set(mixed) == LOSSES
+    torch.stack([*losses.values(), *mixed.values()]).sum().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
 def test_overfits_one_batch(model: UniPerceiver, make_task: MakeTask, annotated: Callable, overfit: Callable) -> None:
     task = make_task()
     batch = task.collate([annotated("a", [[4, 4, 36, 36]], [0]), annotated("b", [[30, 20, 60, 60]], [2])])

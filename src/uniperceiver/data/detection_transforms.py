@@ -82,6 +82,7 @@ class DetectionCrop:
             boxes=objects.boxes,
             masks=objects.masks,
             labels=record.labels[objects.kept],
+            has_mask=record.has_mask[objects.kept],
             is_crowd=record.is_crowd[objects.kept],
             original_size=record.original_size,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,8 @@ class AnnotatedImage:
     """(n, H, W) bool."""
     labels: Tensor
     """(n,) int64, index into the data set's ``names``."""
+    has_mask: Tensor
+    """(n,) bool. False: only the box is known, and the mask is the box filled, so that it moves with the picture."""
     is_crowd: Tensor
     """(n,) bool; crowds are not trained on and are ignored regions in evaluation."""
     original_size: tuple[int, int]
@@ -54,6 +57,8 @@ class OutlinedImage:
     """n polygons or run lengths, in pixels of ``image``."""
     labels: Tensor
     """(n,) int64, index into the data set's ``names``."""
+    has_mask: Tensor
+    """(n,) bool, as of `AnnotatedImage`."""
     is_crowd: Tensor
     """(n,) bool."""
     original_size: tuple[int, int]
@@ -69,7 +74,14 @@ class OutlinedImage:
     def drawn(self) -> AnnotatedImage:
         """The same picture with masks."""
         return AnnotatedImage(
-            self.image, self.image_id, self.boxes, self.masks, self.labels, self.is_crowd, self.original_size
+            image=self.image,
+            image_id=self.image_id,
+            boxes=self.boxes,
+            masks=self.masks,
+            labels=self.labels,
+            has_mask=self.has_mask,
+            is_crowd=self.is_crowd,
+            original_size=self.original_size,
         )
 
 
@@ -126,11 +138,16 @@ class ObjectReference:
     """(H, W)."""
     boxes: np.ndarray
     """(n, 4) float64, (x0, y0, x1, y1)."""
-    masks: list[dict[str, object]]
-    """COCO RLE of each mask."""
+    masks: Sequence[dict[str, object] | None]
+    """COCO RLE of each mask; None for an object of which only the box is known."""
     labels: np.ndarray
     """(n,) int64."""
     is_crowd: np.ndarray
     """(n,) bool."""
     areas: np.ndarray
     """(n,) float64, in pixels, as annotated (COCO sorts objects into sizes by it)."""
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether every object has a mask."""
+        return all(mask is not None for mask in self.masks)

@@ -108,7 +108,8 @@ def average_precision(
         backend: None takes hotcoco where it is installed, else pycocotools; they give the same numbers.
 
     Raises:
-        ValueError: missing or surplus images, repeated image ids, or masks wanted where a detection has none.
+        ValueError: missing or surplus images, repeated image ids, or masks wanted where a detection or an object has
+            none.
         ModuleNotFoundError: neither backend is installed.
     """
     _check(detections, references)
@@ -210,6 +211,8 @@ def _reference_annotations(
         )
     ]
     if region == "mask":
+        if not reference.has_masks:
+            raise ValueError(f"image {reference.image_id} has objects without a mask; use region='box'")
         for row, mask in zip(rows, reference.masks, strict=True):
             row["segmentation"] = mask
     return rows

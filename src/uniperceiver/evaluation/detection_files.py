@@ -96,7 +96,7 @@ def _reference(image: dict[str, Any], rows: Rows, with_masks: bool) -> ObjectRef
         image_id=str(image["id"]),
         size=size,
         boxes=_corners([row["bbox"] for row in rows]),
-        masks=[run_lengths(row["segmentation"], size) for row in rows] if with_masks else [],
+        masks=[run_lengths(row["segmentation"], size) if with_masks else None for row in rows],
         labels=np.array([row["category_id"] for row in rows], dtype=np.int64),
         is_crowd=np.array([row.get("iscrowd", 0) for row in rows], dtype=bool),
         areas=np.array([row["area"] for row in rows], dtype=np.float64),

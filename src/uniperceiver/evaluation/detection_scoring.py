@@ -21,9 +21,17 @@ from uniperceiver.evaluation.naming import naming, naming_baseline
 from uniperceiver.evaluation.scoring import EvaluationResult
 from uniperceiver.predictions import Detection
 
+_PROTOCOL = (
+    "COCO evaluation, at most 100 objects per image, crowds ignored, sizes by annotated area.{masks} agnostic_…: "
+    "whatever the class. located: annotated objects that a box overlaps with IoU 0.5 or more; named: of these, the "
+    "share whose best-scored such box has the right class. Baseline: the mean box of every class of the training data "
+    "(of classes it lacks: of these data), filled, scored by its frequency; for named, the most frequent class of the "
+    "annotated objects."
+)
+
 
 class DetectionScorer:
-    """COCO box and mask AP."""
+    """COCO box AP, and mask AP of the images all of whose objects have a mask."""
 
     def __init__(self, data: AnnotatedData, training: AnnotatedData | None = None) -> None:
         """``training`` gives the boxes of the trivial baseline; None: ``data`` itself, which flatters it."""
@@ -39,32 +47,48 @@ class DetectionScorer:
             self.detections[record.image_id] = compress(prediction)
 
     def result(self) -> EvaluationResult:
-        """Box AP, mask AP where masks were predicted, both also without regard to the class; names of found objects."""
-        has_masks = all(detection.masks is not None for detection in self.detections.values())
-        regions: tuple[Region, ...] = ("box", "mask") if has_masks else ("box",)
+        """Box AP, mask AP where there are masks, both also without regard to the class; names of found objects."""
         constant = mean_boxes(self.training.objects(), self.references)
         named = average_precision(self.detections, self.references, "box")
+        masked = self._masked()
         return EvaluationResult(
-            metrics=self._metrics(self.detections, regions) | naming(self.detections, self.references),
-            baselines=self._metrics(constant, regions) | naming_baseline(constant, self.references),
+            metrics=self._metrics(self.detections, masked) | naming(self.detections, self.references),
+            baselines=self._metrics(constant, masked) | naming_baseline(constant, self.references),
             main="box_ap",
             count=len(self.references),
             unit="images",
-            protocol="COCO evaluation, at most 100 objects per image, crowds ignored, sizes by annotated area. Masks "
-            "ranked by score times mask score. agnostic_…: whatever the class. located: annotated objects that a box "
-            "overlaps with IoU 0.5 or more; named: of these, the share whose best-scored such box has the right "
-            "class. Baseline: the mean box of every class of the training data (of classes it lacks: of these data), "
-            "filled, scored by its frequency; for named, the most frequent class of the annotated objects.",
+            protocol=_PROTOCOL.format(masks=self._account(masked)),
             per_class={self.data.names[label]: ap for label, ap in named.ap50_of_class.items()},
             per_class_metric="box_ap50",
         )
 
-    def _metrics(self, detections: Mapping[str, CompressedDetection], regions: Sequence[Region]) -> dict[str, float]:
-        """AP of every kind of region, with and without regard to the class."""
+    def _masked(self) -> list[ObjectReference]:
+        """What mask AP is computed on: images all of whose objects have a mask; none without any mask."""
+        if any(detection.masks is None for detection in self.detections.values()):
+            return []
+        masked = [reference for reference in self.references if reference.has_masks]
+        return masked if any(len(reference.masks) for reference in masked) else []
+
+    def _account(self, masked: Sequence[ObjectReference]) -> str:
+        """What the protocol says of masks."""
+        if not masked:
+            return ""
+        others = len(self.references) - len(masked)
+        only = f" of the {len(masked)} images without objects that lack one" if others else ""
+        return f" Masks{only} ranked by score times mask score."
+
+    def _metrics(
+        self, detections: Mapping[str, CompressedDetection], masked: Sequence[ObjectReference]
+    ) -> dict[str, float]:
+        """AP of boxes, and of masks where there are some, with and without regard to the class."""
+        compared: list[tuple[Region, Sequence[ObjectReference]]] = [("box", self.references)]
+        if masked:
+            compared.append(("mask", masked))
         metrics: dict[str, float] = {}
         for is_agnostic, prefix in ((False, ""), (True, "agnostic_")):
-            for region in regions:
-                scores = average_precision(detections, self.references, region, class_agnostic=is_agnostic)
+            for region, references in compared:
+                own = {reference.image_id: detections[reference.image_id] for reference in references}
+                scores = average_precision(own, references, region, class_agnostic=is_agnostic)
                 metrics |= _prefixed(scores, prefix + region)
         return metrics
 

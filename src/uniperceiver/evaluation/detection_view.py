@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,8 +38,10 @@ class DetectionView:
         return None
 
     def example(self) -> Example:
-        """Two pictures: what people drew and what the model drew."""
+        """Two pictures: what people drew and what the model drew; boxes alone where people drew no masks."""
         annotated, found = _annotated(self.record, self.names), self._drawn()
+        if annotated.masks is None:
+            found = replace(found, masks=None, mask_scores=None)  # nobody has taught the model what to draw
         picture = picture_of(self.record.image)
         size = (picture.height, picture.width)
         ours = draw_detection(picture, _resized(found, self.record.original_size, size))
@@ -96,7 +98,7 @@ def _annotated(record: AnnotatedImage, names: Sequence[str]) -> Detection:
         scores=np.ones(len(labels)),
         labels=labels,
         names=tuple(names[label] for label in labels),
-        masks=record.masks[is_object].numpy(),
+        masks=record.masks[is_object].numpy() if bool(record.has_mask[is_object].all()) else None,
         mask_scores=None,
     )
 

@@ -7,7 +7,7 @@ and classes exist only after the last.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -41,6 +41,10 @@ class Matches:
     target: Tensor
     """(n,) int64, its object, counted from 0 in every image."""
 
+    def chosen(self, is_chosen: Tensor) -> Self:
+        """The pairs where ``is_chosen`` (n,) bool."""
+        return replace(self, image=self.image[is_chosen], query=self.query[is_chosen], target=self.target[is_chosen])
+
 
 @dataclass(frozen=True)
 class ObjectBatch:
@@ -50,6 +54,8 @@ class ObjectBatch:
     """(N, 4) float, (cx, cy, w, h) in [0, 1]."""
     masks: Tensor
     """(N, H, W) bool."""
+    has_mask: Tensor
+    """(N,) bool."""
     labels: Tensor
     """(N,) int64 below the number of logits; all 0 when there is one logit, objectness."""
     image: Tensor
@@ -84,6 +90,7 @@ class ObjectBatch:
         return cls(
             boxes=torch.cat([target.boxes for target in targets]).float(),
             masks=torch.cat([target.masks for target in targets]),
+            has_mask=torch.cat([target.has_mask for target in targets]),
             labels=labels if classes > 1 else torch.zeros_like(labels),
             image=torch.cat([torch.full((n,), b, device=labels.device) for b, n in enumerate(counts)]),
             place=torch.cat([torch.arange(n, device=labels.device) for n in counts]),
@@ -144,7 +151,8 @@ def matching_costs(
     """Cost of every query with every object, (B, Q, most objects of an image); meaningless beyond an image's objects.
 
     Full masks are never made: the mask features are sampled once at the shared points and then multiplied with the mask
-    embeddings, which is the same, since sampling is linear. Arguments as of `match`.
+    embeddings, which is the same, since sampling is linear. With an object that has
+    no mask, masks cost every query the same: nothing. Arguments as of `match`.
     """
     boxes, labels = objects.padded(objects.boxes), objects.padded(objects.labels)
     class_costs = focal_cost(stage.logits)
@@ -154,12 +162,14 @@ def matching_costs(
     logits = stage.mask_embeddings @ sample_maps(mask_features, points)
     own = torch.arange(len(objects.labels), device=points.device)
     masks = objects.padded(sample_masks(objects.masks, own, points[objects.image]))
+    mask_costs = config.mask * pairwise_mask_cross_entropy(logits, masks) + config.dice * pairwise_dice_loss(
+        logits, masks
+    )
     return (
         config.objectness * objectness
         + config.box * distance
         - config.giou * overlap
-        + config.mask * pairwise_mask_cross_entropy(logits, masks)
-        + config.dice * pairwise_dice_loss(logits, masks)
+        + mask_costs * objects.padded(objects.has_mask)[:, None]
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +30,7 @@ from uniperceiver.model.proposals.outputs import ProposalOutput, Stage, mask_log
 
 @dataclass(frozen=True)
 class StageLosses:
-    """The unweighted losses of one stage: scalars, divided by the number of objects."""
+    """The unweighted losses of one stage: scalars, divided by the number of objects, or of masks."""
 
     objectness: Tensor
     box: Tensor
@@ -41,11 +42,33 @@ class StageLosses:
 
 
 @dataclass(frozen=True)
+class Normalisers:
+    """What sums over objects are divided by: numbers per process, averaged over the processes, () float."""
+
+    objects: Tensor
+    masks: Tensor
+    """Of objects that have a mask."""
+
+    @classmethod
+    def from_objects(cls, objects: ObjectBatch) -> Self:
+        """The numbers in a batch."""
+        own = torch.stack(
+            [objects.has_mask.new_tensor(len(objects.labels), dtype=torch.float32), objects.has_mask.sum()]
+        )
+        return cls(*mean_over_ranks(own))
+
+    def times(self, copies: int) -> Self:
+        """For as many copies of every object; at least that."""
+        return replace(self, objects=self.objects.clamp(min=1) * copies, masks=self.masks.clamp(min=1) * copies)
+
+
+@dataclass(frozen=True)
 class ProposalLoss:
     """The losses of all stages, and what the detection task goes on with."""
 
     weighted: dict[str, Tensor]
-    """``objectness``, ``box``, ``giou``, ``mask`` and ``dice``, each weighted and summed over all stages."""
+    """``objectness``, ``box``, ``giou``, ``mask`` and ``dice``, each weighted and summed over all stages; without the
+    last two where there are objects, but none on any process has a mask."""
     matches: Matches
     """The assignment of the final stage."""
     normaliser: Tensor
@@ -67,7 +90,8 @@ def proposal_loss(
     """Match every stage with the objects and compare; denoising queries are compared with the object they came from.
 
     Paper: Tab. 7 has one set of weights, used for every stage (A28). Without any object the box and mask losses are
-    zeros that are still connected to the predictions. Computed in float32, whatever the autocast.
+    zeros that are still connected to the predictions. Masks are compared with objects that have one. Computed in
+    float32, whatever the autocast.
 
     Args:
         output: what the network predicts for B images.
@@ -89,25 +113,28 @@ def proposal_loss(
     objects = ObjectBatch.from_targets(targets, output.final.logits.shape[-1])
     draw = draw or uniform_points(features.device)
     with torch.autocast(features.device.type, enabled=False):
-        normaliser = mean_over_ranks(features.new_tensor(float(sum(objects.counts)))).clamp(min=1)
+        numbers = Normalisers.from_objects(objects)
         losses: list[StageLosses] = []
         every = config.masks_of == "every_stage"
         for stage in (output.encoder_stage, *output.stages):
-            has_masks = every or stage is output.encoder_stage or stage is output.final
+            with_masks = every or stage is output.encoder_stage or stage is output.final
             exact = _in_float32(stage)
             matches = match(exact, features, objects, draw(len(targets), config.points), config)
-            losses.append(stage_losses(exact, features, objects, matches, normaliser, config, draw, has_masks))
+            losses.append(stage_losses(exact, features, objects, matches, numbers.times(1), config, draw, with_masks))
         repaired: list[StageLosses] = []
         if denoising is not None:
-            origins, copies = denoising_matches(denoising), normaliser * denoising.groups
+            origins, copies = denoising_matches(denoising), numbers.times(denoising.groups)
             for stage in output.denoising_stages:
-                has_masks = every or stage is output.denoising_stages[-1]
+                with_masks = every or stage is output.denoising_stages[-1]
                 exact = _in_float32(stage)
-                repaired.append(stage_losses(exact, features, objects, origins, copies, config, draw, has_masks))
+                repaired.append(stage_losses(exact, features, objects, origins, copies, config, draw, with_masks))
+    weighted = _weighted_sums([*losses, *repaired], config)
+    if numbers.objects > 0 and numbers.masks == 0:
+        weighted = {name: value for name, value in weighted.items() if name not in ("mask", "dice")}
     return ProposalLoss(
-        weighted=_weighted_sums([*losses, *repaired], config),
+        weighted=weighted,
         matches=matches,
-        normaliser=normaliser,
+        normaliser=numbers.times(1).objects,
         stages=tuple(losses[1:]),
         encoder_stage=losses[0],
         denoising_stages=tuple(repaired),
@@ -119,30 +146,32 @@ def stage_losses(
     mask_features: Tensor,
     objects: ObjectBatch,
     matches: Matches,
-    normaliser: Tensor,
+    numbers: Normalisers,
     config: ProposalLossConfig,
     draw: DrawPoints,
-    has_masks: bool = True,
+    with_masks: bool = True,
 ) -> StageLosses:
-    """The five losses of one stage under given matches, divided by ``normaliser``.
+    """The five losses of one stage under given matches, divided by ``numbers`` of objects and of masks.
 
-    All queries take part in the objectness, the matched ones in the rest. ``draw`` is called for (pairs, candidates),
-    then for (pairs, fresh points). Without ``has_masks`` the mask losses are zero.
+    All queries take part in the objectness, the matched ones in the rest, and of these, in the mask losses, those whose
+    object has a mask. ``draw`` is called for (such pairs, candidates), then for (such pairs, fresh points). Without
+    ``with_masks`` the mask losses are zero.
     """
     rows = objects.rows(matches)
     boxes, target_boxes = stage.boxes[matches.image, matches.query], objects.boxes[rows]
-    mask = dice = torch.zeros_like(normaliser)
-    if has_masks:
-        masks = _matched_masks(stage.mask_embeddings, mask_features, matches)
+    mask = dice = torch.zeros_like(numbers.masks)
+    if with_masks:
+        has_mask = objects.has_mask[rows]
+        masks = _matched_masks(stage.mask_embeddings, mask_features, matches.chosen(has_mask))
         points = uncertain_points(masks, draw, config)
         logits = sample_maps(masks[:, None], points)[:, 0]
-        target_masks = sample_masks(objects.masks, rows, points)
-        mask = mask_cross_entropy(logits, target_masks).sum() / normaliser
-        dice = dice_loss(logits, target_masks).sum() / normaliser
+        target_masks = sample_masks(objects.masks, rows[has_mask], points)
+        mask = mask_cross_entropy(logits, target_masks).sum() / numbers.masks
+        dice = dice_loss(logits, target_masks).sum() / numbers.masks
     return StageLosses(
-        objectness=objectness_loss(stage.logits, matches, objects.labels[rows], normaliser),
-        box=F.l1_loss(boxes, target_boxes, reduction="sum") / normaliser,
-        giou=(1 - giou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(target_boxes))).sum() / normaliser,
+        objectness=objectness_loss(stage.logits, matches, objects.labels[rows], numbers.objects),
+        box=F.l1_loss(boxes, target_boxes, reduction="sum") / numbers.objects,
+        giou=(1 - giou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(target_boxes))).sum() / numbers.objects,
         mask=mask,
         dice=dice,
     )

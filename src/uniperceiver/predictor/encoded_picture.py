@@ -103,6 +103,7 @@ def unannotated(pixels: Tensor, original_size: tuple[int, int]) -> AnnotatedImag
         boxes=torch.zeros(0, 4),
         masks=torch.zeros(0, height, width, dtype=torch.bool),
         labels=torch.zeros(0, dtype=torch.int64),
+        has_mask=torch.zeros(0, dtype=torch.bool),
         is_crowd=torch.zeros(0, dtype=torch.bool),
         original_size=original_size,
     )

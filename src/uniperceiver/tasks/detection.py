@@ -211,4 +211,10 @@ def _targets(record: AnnotatedImage, canvas: tuple[int, int]) -> ObjectTargets:
     masks = torch.zeros(int(is_object.sum()), *canvas, dtype=torch.bool)
     masks[:, :height, :width] = record.masks[is_object]
     boxes = record.boxes[is_object] / torch.tensor([width, height, width, height])
-    return ObjectTargets(xyxy_to_cxcywh(boxes), masks, record.labels[is_object], record.image_id)
+    return ObjectTargets(
+        boxes=xyxy_to_cxcywh(boxes),
+        masks=masks,
+        labels=record.labels[is_object],
+        image_id=record.image_id,
+        has_mask=record.has_mask[is_object],
+    )

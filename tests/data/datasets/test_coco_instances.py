@@ -73,6 +73,20 @@ def test_several_polygons_are_one_object(make: Any) -> None:
     assert mask.sum() == 36 + 4
 
 
+@pytest.mark.parametrize("segmentation", [[], None, {}])
+def test_objects_with_boxes_alone_have_no_mask(make: Any, segmentation: Any) -> None:
+    bare = annotation(3)
+    del bare["segmentation"]
+    dataset = make(annotation(1), annotation(2, segmentation=segmentation), bare)
+    record = dataset[0]
+    assert record.has_mask.tolist() == [True, False, False]
+    assert torch.equal(record.masks, square_mask().expand(3, -1, -1))
+    assert [mask is None for mask in dataset.reference(record).masks] == [False, True, True]
+    cropped = train_transform("detection", ImageSizeConfig(train=WIDTH, scale=(1.0, 1.0), flip=False))(record)
+    assert cropped.has_mask.tolist() == [True, False, False]
+    assert torch.equal(cropped.boxes[0], cropped.boxes[1])
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 def test_run_lengths_of_a_crowd(make: Any, compressed: bool) -> None:
     mask = square_mask().numpy()
@@ -138,8 +152,8 @@ def test_folds(make: Any) -> None:
         ({"bbox": [1, 1, "2", 4]}, "expected x, y, width, height"),
         ({"bbox": None}, "expected x, y, width, height"),
         ({"bbox": [23, 0, 10, 10]}, "mostly outside its picture of 24x16"),
-        ({"segmentation": []}, "has no mask"),
-        ({"segmentation": None}, "has no mask"),
+        ({"segmentation": "polygon"}, "no mask that can be read"),
+        ({"segmentation": {"counts": [384]}}, "no mask that can be read"),
         ({"segmentation": [[1, 2, 3, 4]]}, "at least three points"),
         ({"segmentation": {"size": [WIDTH, HEIGHT], "counts": [384]}}, "a mask of size"),
         ({"segmentation": {"size": [HEIGHT, WIDTH], "counts": [3]}}, "do not add up"),

@@ -48,6 +48,8 @@ def test_boxes_count_from_one_and_difficult_objects_are_ignored(root: Path) -> N
     assert record.labels.tolist() == [1, 0]
     assert record.is_crowd.tolist() == [False, True]
     assert record.masks[0].sum() == 16
+    assert not record.has_mask.any()
+    assert not dataset.reference(record).has_masks
 
 
 def test_masks_of_objects(root: Path) -> None:
@@ -62,6 +64,7 @@ def test_masks_of_objects(root: Path) -> None:
     record = dataset[0]
     assert torch.equal(record.masks, torch.from_numpy(np.stack([values == 1, values == 2])))
     assert dataset.reference(record).areas.tolist() == [15, 1]
+    assert record.has_mask.all()
     from uniperceiver.config import ImageSizeConfig
 
     resized = evaluation_transform("detection", ImageSizeConfig(test=16))(record)

@@ -41,6 +41,8 @@ def test_boxes_polygons_and_pictures_without_objects(make: Any) -> None:
     assert len(dataset[1].labels) == 0
     reference = dataset.reference(record)
     assert reference.areas.tolist() == [40, 100]
+    assert record.has_mask.tolist() == [False, True]
+    assert [mask is None for mask in reference.masks] == [True, False]
 
 
 def test_exif_rotation_turns_the_size(make: Any, tmp_path: Path) -> None:

@@ -19,7 +19,13 @@ GOLDEN = Path(__file__).parents[2] / "golden"
 def targets_of(values: dict[str, Tensor]) -> list[ObjectTargets]:
     empty = torch.zeros(0, 1, 1, dtype=torch.bool)
     return [
-        ObjectTargets(values[f"in/target/{i}/boxes"], empty, values[f"in/target/{i}/labels"], f"image-{i}")
+        ObjectTargets(
+            boxes=values[f"in/target/{i}/boxes"],
+            masks=empty,
+            labels=values[f"in/target/{i}/labels"],
+            image_id=f"image-{i}",
+            has_mask=torch.ones_like(values[f"in/target/{i}/labels"], dtype=torch.bool),
+        )
         for i in range(2)
     ]
 
@@ -27,7 +33,11 @@ def targets_of(values: dict[str, Tensor]) -> list[ObjectTargets]:
 def objects(*counts: int, label: int = 0) -> list[ObjectTargets]:
     return [
         ObjectTargets(
-            torch.rand(n, 4) * 0.2 + 0.4, torch.ones(n, 8, 8, dtype=torch.bool), torch.full((n,), label), f"image-{i}"
+            boxes=torch.rand(n, 4) * 0.2 + 0.4,
+            masks=torch.ones(n, 8, 8, dtype=torch.bool),
+            labels=torch.full((n,), label),
+            image_id=f"image-{i}",
+            has_mask=torch.ones(n, dtype=torch.bool),
         )
         for i, n in enumerate(counts)
     ]

@@ -63,7 +63,11 @@ def test_training_predictions_equal_the_recorded_ones(recorded_network, training
     network = recorded_network(5)
     config = DenoisingConfig("mask_dino", queries=12, box_noise=0.4, label_noise=0.4, categories=5)
     targets = [
-        ObjectTargets(*(training[f"in/target/{i}/{name}"] for name in ("boxes", "masks", "labels")), f"image-{i}")
+        ObjectTargets(
+            *(training[f"in/target/{i}/{name}"] for name in ("boxes", "masks", "labels")),
+            image_id=f"image-{i}",
+            has_mask=torch.ones_like(training[f"in/target/{i}/labels"], dtype=torch.bool),
+        )
         for i in range(2)
     ]
     draws = NoiseDraws(training["rng/dn/label_p"], training["rng/dn/new_label"], None, training["rng/dn/box_rand"])
@@ -78,7 +82,13 @@ def test_training_predictions_equal_the_recorded_ones(recorded_network, training
 
 def some_objects(*counts: int) -> list[ObjectTargets]:
     return [
-        ObjectTargets(torch.rand(n, 4) * 0.3 + 0.3, torch.zeros(n, 64, 64, dtype=torch.bool), torch.arange(n), str(n))
+        ObjectTargets(
+            boxes=torch.rand(n, 4) * 0.3 + 0.3,
+            masks=torch.zeros(n, 64, 64, dtype=torch.bool),
+            labels=torch.arange(n),
+            image_id=str(n),
+            has_mask=torch.ones(n, dtype=torch.bool),
+        )
         for n in counts
     ]
 

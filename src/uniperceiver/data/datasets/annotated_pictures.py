@@ -26,6 +26,8 @@ class AnnotatedObject(TypedDict):
     area: float | None
     """In pixels, as annotated; None: that of the mask."""
     outline: Outline
+    has_mask: bool
+    """False: only the box is known, and the outline is the box."""
 
 
 class AnnotatedRow(TypedDict):
@@ -82,6 +84,7 @@ class AnnotatedPictures:
             boxes=torch.tensor([entry["box"] for entry in objects], dtype=torch.float32).reshape(-1, 4),
             outlines=tuple(self.outlines(row)),
             labels=torch.tensor([entry["label"] for entry in objects], dtype=torch.int64),
+            has_mask=torch.tensor([entry["has_mask"] for entry in objects], dtype=torch.bool),
             is_crowd=torch.tensor([entry["crowd"] for entry in objects], dtype=torch.bool),
             original_size=(height, width),
         )
@@ -103,7 +106,10 @@ class AnnotatedPictures:
         """What was annotated of a record of this data set, however the record has been transformed since."""
         row: AnnotatedRow = self._rows[self._index_of_id[record.image_id]]
         objects, (height, width) = row["objects"], row["size"]
-        masks = [run_lengths(outline, height, width) for outline in self.outlines(row)]
+        masks = [
+            run_lengths(outline, height, width) if entry["has_mask"] else None
+            for entry, outline in zip(objects, self.outlines(row), strict=True)
+        ]
         areas = [
             float(mask_codec().area(mask)) if entry["area"] is None else entry["area"]
             for entry, mask in zip(objects, masks, strict=True)

@@ -1,4 +1,4 @@
-"""COCO instances JSON: pictures with boxes, polygons or run-length masks, and category names."""
+"""COCO instances JSON: pictures with boxes, polygons or run-length masks where they have some, and category names."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from uniperceiver.data.datasets.annotation_files import (
     read_json_object,
     require_fields,
 )
+from uniperceiver.data.outlines import box_outline
 
 
 class CocoInstances(AnnotatedPictures):
     """Pictures with their objects, those without objects included, in the order of the file.
 
     Labels are positions in ``names``, which follows the category ids. Boxes are clipped to the picture. Crowds are kept
-    and marked; boxes without width or height (COCO train2017 has two) are kept and named in a warning.
+    and marked; boxes without width or height (COCO train2017 has two) are kept and named in a warning. An object whose
+    ``segmentation`` is missing or empty, as tools for boxes write it, has no mask.
     """
 
     def __init__(self, config: CocoInstancesConfig) -> None:
@@ -94,19 +96,22 @@ def _checked(
     entry: dict[str, Any], where: str, pictures: dict[int, dict[str, Any]], labels: dict[int, int]
 ) -> AnnotatedObject:
     """One annotation as it is kept, its box clipped."""
-    require_fields(entry, where, "image_id", "category_id", "bbox", "area", "segmentation")
+    require_fields(entry, where, "image_id", "category_id", "bbox", "area")
     if entry["category_id"] not in labels:
         raise DatasetError(f"{where} has category {entry['category_id']}, which the file's categories lack")
     if entry["image_id"] not in pictures:
         raise DatasetError(f"{where} belongs to image {entry['image_id']}, which the file's images lack")
     height, width = (pictures[entry["image_id"]][side] for side in ("height", "width"))
-    _check_segmentation(entry["segmentation"], where, height, width)
+    box, segmentation = _clipped(entry["bbox"], where, height, width), entry.get("segmentation")
+    if segmentation:
+        _check_segmentation(segmentation, where, height, width)
     return {
-        "box": _clipped(entry["bbox"], where, height, width),
+        "box": box,
         "label": labels[entry["category_id"]],
         "crowd": bool(entry.get("iscrowd", 0)),
         "area": entry["area"],
-        "outline": entry["segmentation"],
+        "outline": segmentation or box_outline(box),
+        "has_mask": bool(segmentation),
     }
 
 
@@ -123,12 +128,14 @@ def _clipped(bbox: Any, where: str, height: int, width: int) -> list[float]:
 
 
 def _check_segmentation(segmentation: Any, where: str, height: int, width: int) -> None:
-    if isinstance(segmentation, list) and segmentation:
+    if isinstance(segmentation, list):
         if all(_is_polygon(part) for part in segmentation):
             return
         raise DatasetError(f"{where} has a polygon that is not a flat list of at least three points x, y")
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= set(segmentation):
-        raise DatasetError(f"{where} has no mask: expected polygons or run lengths, got {str(segmentation)[:60]}")
+        raise DatasetError(
+            f"{where} has no mask that can be read: expected polygons or run lengths, got {str(segmentation)[:60]}"
+        )
     if list(segmentation["size"]) != [height, width]:
         raise DatasetError(f"{where} has a mask of size {segmentation['size']} for a picture of size {[height, width]}")
     if not isinstance(segmentation["counts"], str) and sum(segmentation["counts"]) != height * width:

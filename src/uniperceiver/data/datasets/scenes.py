@@ -58,6 +58,7 @@ class SceneObjects(SceneView):
             boxes=torch.from_numpy(scene.boxes()),
             masks=torch.from_numpy(scene.masks),
             labels=torch.tensor([placed.label for placed in layout.objects], dtype=torch.int64),
+            has_mask=torch.ones(len(layout.objects), dtype=torch.bool),
             is_crowd=torch.zeros(len(layout.objects), dtype=torch.bool),
             original_size=(layout.size, layout.size),
         )

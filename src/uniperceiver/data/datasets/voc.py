@@ -61,6 +61,7 @@ class Voc(AnnotatedPictures):
             existing_picture(_mask_file(root, stem), where)
         for entry in objects:
             entry["area"] = None if self.has_masks else entry["area"]
+            entry["has_mask"] = self.has_masks
         return {"id": stem, "file": file, "size": [height, width], "objects": objects}
 
     def outlines(self, row: AnnotatedRow) -> list[Outline]:
@@ -156,8 +157,14 @@ def _object(entry: ElementTree.Element, where: str, names: tuple[str, ...], heig
         raise DatasetError(f"{where} has the box {corners}, without extent in its picture of {width}x{height} pixels")
     box = [x0, y0, x1, y1]
     is_difficult = (entry.findtext("difficult") or "0").strip() == "1"
-    area = (x1 - x0) * (y1 - y0)
-    return {"box": box, "label": names.index(name), "crowd": is_difficult, "area": area, "outline": box_outline(box)}
+    return {
+        "box": box,
+        "label": names.index(name),
+        "crowd": is_difficult,
+        "area": (x1 - x0) * (y1 - y0),
+        "outline": box_outline(box),
+        "has_mask": False,
+    }
 
 
 def _corners(entry: ElementTree.Element, where: str) -> Iterator[float]:

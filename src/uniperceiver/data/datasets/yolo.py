@@ -24,7 +24,7 @@ SLACK = 0.01
 class Yolo(AnnotatedPictures):
     """Pictures with boxes or polygons; a picture without a txt file, or with an empty one, shows no object.
 
-    The mask of an object of which only the box is given is the box.
+    An object of which only the box is given has no mask.
     """
 
     def __init__(self, config: YoloConfig) -> None:
@@ -167,7 +167,14 @@ def parse_object(line: str, where: str, classes: int, height: int, width: int) -
     if box[2] <= box[0] or box[3] <= box[1]:
         raise DatasetError(f"{where} is an object without width or height: {line[:60]!r}")
     outline = box_outline(box) if is_box else [pixels]
-    return {"box": box, "label": label, "crowd": False, "area": polygon_area(outline), "outline": outline}
+    return {
+        "box": box,
+        "label": label,
+        "crowd": False,
+        "area": polygon_area(outline),
+        "outline": outline,
+        "has_mask": not is_box,
+    }
 
 
 def _corners(values: list[float]) -> list[float]:

@@ -92,7 +92,7 @@ class Kind(Enum):
     FLAT_POLYGON = ("O010", _WARNING, "polygon without area", "remove the part, or draw it")
     MASK_SIZE = ("O011", _ERROR, "run-length mask of another size than its image", "encode it at the image's size")
     BAD_RUN_LENGTHS = ("O012", _ERROR, "run lengths do not add up to the image", "encode the mask again")
-    NO_MASK = ("O013", _ERROR, "object without a mask", "write polygons or run lengths")
+    NO_MASK = ("O013", _WARNING, "object without a mask", "write polygons or run lengths, or train its box alone")
     MASK_OUTSIDE_BOX = ("O014", _WARNING, "mask does not fit its box", "compute the box from the mask")
     WRONG_AREA = (
         "O015",
