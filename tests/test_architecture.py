@@ -16,6 +16,7 @@ LEAVES = {
     "boxes",
     "distributed",
     "pretrained",
+    "linear",
     "load_report",
     "render",
     "run_lengths",

@@ -8,7 +8,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from uniperceiver.likelihood import log_likelihood, most_likely, negative_log_likelihood, similarity
+from uniperceiver.likelihood import (
+    log_likelihood,
+    log_likelihood_of_units,
+    most_likely,
+    negative_log_likelihood,
+    similarity,
+    unit_vectors,
+)
 
 
 def test_equation_5_picks_the_candidate_of_maximum_likelihood() -> None:
@@ -79,3 +86,10 @@ def test_gradients_reach_both_sides_and_the_temperature() -> None:
 def test_unfit_candidates_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="at least one candidate"):
         similarity(torch.randn(2, 8), torch.randn(shape), 0.1)
+
+
+def test_candidates_at_unit_length_give_the_same() -> None:
+    x, y = torch.randn(2, 3, 8), torch.randn(5, 8)
+    torch.testing.assert_close(log_likelihood_of_units(x, unit_vectors(y), 0.07), log_likelihood(x, y, 0.07))
+    with torch.autocast("cpu"):
+        assert log_likelihood_of_units(x.bfloat16(), unit_vectors(y), 0.07).dtype == torch.float32

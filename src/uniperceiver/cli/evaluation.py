@@ -19,6 +19,7 @@ def info(
 ) -> None:
     """Parameters by module, total and deployed, widths, levels and FLOPs."""
     from uniperceiver.config import load_config
+    from uniperceiver.linear import describe_products
     from uniperceiver.model.layers.deformable_attention_kernel import describe_kernel
     from uniperceiver.model_info import describe
 
@@ -31,6 +32,7 @@ def info(
 
         Console().print(account.table())
         typer.echo(describe_kernel())
+        typer.echo(describe_products())
 
 
 def evaluate(

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Self, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uniperceiver.config import MoEConfig
+from uniperceiver.linear import linear
 
 Bits = tuple[int, ...]
 """The eight routing bits of a stream."""
@@ -211,9 +211,9 @@ def apply_by_stream(x: Tensor, maps: Sequence[LinearWeights], lengths: Sequence[
     is applied to everything.
     """
     if len(maps) == 1:
-        return F.linear(x, *maps[0])
+        return linear(x, *maps[0])
     parts = x.split(list(lengths), dim=1)
-    return torch.cat([F.linear(part, *linear) for part, linear in zip(parts, maps, strict=True)], dim=1)
+    return torch.cat([linear(part, *one) for part, one in zip(parts, maps, strict=True)], dim=1)
 
 
 def _name(bits: Bits) -> str:

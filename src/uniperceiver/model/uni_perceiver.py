@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from uniperceiver.batches import ImageBatch, TextBatch, VideoBatch
 from uniperceiver.config import ModelConfig, PatchEncoderConfig, TemperatureGroup, WordEmbeddingConfig
+from uniperceiver.linear import use_quick_products
 from uniperceiver.model.image_encoder import ImageEncoder, ImageFeatures
 from uniperceiver.model.layers.attention import KeyValues
 from uniperceiver.model.patch_tokens import PatchTokens
@@ -55,6 +56,7 @@ class UniPerceiver(nn.Module):
             self.log_inverse_temperatures = nn.ParameterDict({n: start.clone() for n in config.temperatures})
         else:
             self.log_inverse_temperature = nn.Parameter(start)
+        use_quick_products(self)
 
     @property
     def region_encoder(self) -> ImageEncoder:

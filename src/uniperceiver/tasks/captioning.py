@@ -12,7 +12,7 @@ from torch import Tensor
 from uniperceiver.batches import ImageBatch, TextBatch
 from uniperceiver.data.records import CaptionedImage
 from uniperceiver.distributed import mean_over_all
-from uniperceiver.likelihood import log_likelihood, negative_log_likelihood
+from uniperceiver.likelihood import log_likelihood_of_units, negative_log_likelihood, unit_vectors
 from uniperceiver.model.image_encoder import ImageFeatures
 from uniperceiver.model.layers.attention import KeyValues
 from uniperceiver.model.segments import TaskAttributes
@@ -135,7 +135,7 @@ class _NextWord:
         self.model = model
         device = features.segment.tokens.device
         self.tokens = torch.tensor(task.candidates.token_ids, device=device)
-        self.vocabulary = task.candidates.encode(model, task.attributes)
+        self.vocabulary = unit_vectors(task.candidates.encode(model, task.attributes))
         self.text_cache = KeyValues()
         self.decoder_cache = model.prefill(features.segment, attributes=task.attributes)
         self.length = 0
@@ -148,7 +148,7 @@ class _NextWord:
         segment, self.text_cache = self.model.f_text.step(self._new_tokens(words, parents), self.text_cache)
         decoded, self.decoder_cache = self.model.g.step(segment, self.task.attributes, self.decoder_cache)
         self.length += 1
-        return log_likelihood(decoded[:, -1], self.vocabulary, self.model.temperature("caption"))
+        return log_likelihood_of_units(decoded[:, -1], self.vocabulary, self.model.temperature("caption"))
 
     def _new_tokens(self, words: Tensor | None, parents: Tensor) -> TextBatch:
         slots = torch.full_like(parents, self.task.setting.tokenizer.slot_id)

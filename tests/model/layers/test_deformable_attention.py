@@ -98,3 +98,16 @@ def test_padded_tokens_have_no_influence() -> None:
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(ValueError, match="width 10 is not divisible by heads 4"):
         DeformableAttention(10, 4, 1, 1)
+
+
+@pytest.mark.parametrize("padding", [True, False])
+def test_inference_in_parts_equals_the_whole(
+    recorded: dict[str, Tensor], attention: DeformableAttention, padding: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uniperceiver.model.layers.deformable_attention.PART", 7)
+    given = (recorded["in/query"], recorded["in/ref2"], recorded["in/value"], shapes(recorded))
+    is_padding = recorded["in/padding_mask"] if padding else None
+    with torch.no_grad():
+        found = attention(*given, is_padding)
+    assert recorded["in/query"].shape[1] > 7
+    torch.testing.assert_close(found, attention(*given, is_padding).detach(), rtol=1e-5, atol=1e-5)

@@ -25,3 +25,13 @@ def test_two_widths_are_a_linear_layer() -> None:
 def test_one_width_is_refused() -> None:
     with pytest.raises(ValueError, match="input and an output width"):
         MLP(3)
+
+
+def test_inference_in_parts_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uniperceiver.model.layers.mlp.PART", 3)
+    mlp, x = MLP(3, 5, 2), torch.randn(2, 4, 3)
+    given = x.clone()
+    with torch.no_grad():
+        found = mlp(x)
+    torch.testing.assert_close(found, mlp(x).detach())
+    torch.testing.assert_close(x, given, rtol=0, atol=0)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from uniperceiver.linear import linear
+
 
 @dataclass
 class KeyValues:
@@ -64,8 +66,8 @@ class SelfAttention(nn.MultiheadAttention):
         """Queries, which are also the keys, and values, (B, Q, C) each -> (B, Q, C); ``is_blocked`` is (Q, Q) bool."""
         assert self.in_proj_weight is not None
         width = self.embed_dim
-        query_and_key = F.linear(query, self.in_proj_weight[: 2 * width], self.in_proj_bias[: 2 * width])
-        projected = F.linear(value, self.in_proj_weight[2 * width :], self.in_proj_bias[2 * width :])
+        query_and_key = linear(query, self.in_proj_weight[: 2 * width], self.in_proj_bias[: 2 * width])
+        projected = linear(value, self.in_proj_weight[2 * width :], self.in_proj_bias[2 * width :])
         q, k, v = (
             part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for part in (*query_and_key.chunk(2, -1), projected)

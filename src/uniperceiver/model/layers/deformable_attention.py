@@ -9,11 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from uniperceiver.linear import part_length
 from uniperceiver.model.layers.deformable_attention_kernel import (
     INT32_MAX,
     can_sample,
     sample_levels_with_kernel,
 )
+
+PART = 4608
+"""Queries that inference on a processor computes together: a quarter of a picture of 800 × 1066 pixels."""
 
 
 def sample_levels(value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
@@ -158,11 +162,17 @@ class DeformableAttention(nn.Module):
             shapes: (h, w) of every level.
             is_padding: (B, S) bool; padded tokens have the value zero.
         """
-        batch, queries, _ = query.shape
-        precision = references.dtype  # under autocast only the four products are reduced, sampling is not
-        value = self.value(source).to(precision)
+        value = self.value(source).to(references.dtype)
         if is_padding is not None:
             value = value.masked_fill(is_padding[..., None], 0)
+        length = max(part_length(query, query.shape[1], PART), 1)
+        parts = zip(query.split(length, dim=1), references.split(length, dim=1), strict=True)
+        return torch.cat([self._attend(some, places, value, shapes) for some, places in parts], dim=1)
+
+    def _attend(self, query: Tensor, references: Tensor, value: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
+        """What queries see in projected values (B, S, C)."""
+        batch, queries, _ = query.shape
+        precision = references.dtype  # under autocast only the four products are reduced, sampling is not
         offsets = self.offsets(query).to(precision).view(batch, queries, self.heads, self.levels, self.points, 2)
         weights = self.weights(query).to(precision).view(batch, queries, self.heads, self.levels * self.points)
         locations = self._locations(references, offsets, shapes)

@@ -6,6 +6,11 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from uniperceiver.linear import in_parts
+
+PART = 1024
+"""Vectors that inference on a processor computes together."""
+
 
 class MLP(nn.Module):
     """Linear layers of the given widths, ReLU between them, nothing after the last: (..., first) -> (..., last)."""
@@ -21,7 +26,10 @@ class MLP(nn.Module):
         return [parameter for parameter in self.parameters() if parameter.ndim == 2]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply all layers."""
+        """Apply all layers; no caller's tensor is changed."""
+        return in_parts(self._all_layers, x, PART)
+
+    def _all_layers(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
-            x = layer(x).relu()
+            x = layer(x).relu_()
         return self.layers[-1](x)

@@ -7,6 +7,9 @@ import torch.nn.functional as F
 from timm.models.swin_transformer import SwinTransformerBlock
 from torch import Tensor, nn
 
+from uniperceiver.linear import in_parts
+from uniperceiver.model.layers.mlp import PART
+
 
 class ShiftedWindowBlock(nn.Module):
     """A Swin block whose map is zero-padded to whole windows *before* it is shifted, spec/mask_dino.md, section 3.
@@ -26,7 +29,7 @@ class ShiftedWindowBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, h, w, c) -> (B, h, w, c)."""
         x = x + self.drop_path1(self._attention(self.norm1(x)))
-        return x + self.drop_path2(self.mlp(self.norm2(x)))
+        return x + self.drop_path2(in_parts(self.mlp, self.norm2(x), PART))
 
     def _attention(self, x: Tensor) -> Tensor:
         batch, height, width, channels = x.shape

@@ -1,0 +1,187 @@
+"""Linear maps in float32 on processors: oneDNN's product where it is measured to be faster than PyTorch's own.
+
+PyTorch hands float32 products to MKL, which on some processors reaches two fifths of what they can do. Which is faster
+is measured once per process, not guessed from a name, and only a product that is as exact counts. Without gradients
+alone: training, GPUs, bfloat16 and exported graphs take PyTorch's way.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import NamedTuple, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+from torch.utils.weak import WeakIdKeyDictionary
+
+LARGEST_ERROR = 1e-5
+"""Difference, relative to the largest number of a result, from which on oneDNN is not used."""
+WORTHWHILE = 1.05
+"""Times as fast as the default from which on oneDNN is used."""
+LEAST_WORK = 2**24
+"""Multiply-adds of a product from which on oneDNN is asked: below, a call costs more than it saves."""
+MOST_ROWS, LEAST_WEIGHTS = 64, 2**18
+"""Few rows against a large matrix, as in decoding word by word: reordering the matrix costs more than the product."""
+
+
+class Trial(NamedTuple):
+    """What `compare_products` measured."""
+
+    default: float
+    """Seconds of PyTorch's own product."""
+    onednn: float
+    """Seconds of oneDNN's."""
+    error: float
+    """Largest difference relative to the largest number of the result."""
+
+    @property
+    def onednn_wins(self) -> bool:
+        """Whether oneDNN's is faster and as exact."""
+        return self.default > WORTHWHILE * self.onednn and self.error <= LARGEST_ERROR
+
+
+class _Packed(NamedTuple):
+    """A matrix in oneDNN's own order."""
+
+    state: tuple[int, int]
+    """Address and version of the plain matrix."""
+    weight: Tensor | None
+    """None: seen once. Only what comes back is worth the reordering and the memory."""
+
+
+_PACKED = WeakIdKeyDictionary()
+"""Matrices that few rows were multiplied with; each goes with its plain matrix."""
+
+
+@functools.cache
+def compare_products() -> Trial | None:
+    """Both ways on one product of usual size, in turns, best of five each; None where PyTorch has no oneDNN."""
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return None
+    generator = torch.Generator().manual_seed(0)
+    with torch.inference_mode(), torch.autocast("cpu", enabled=False):
+        x, weight = (torch.randn(shape, generator=generator) for shape in ((512, 768), (768, 768)))
+        default: Callable[[], Tensor] = functools.partial(F.linear, x, weight)
+        onednn: Callable[[], Tensor] = functools.partial(_onednn, x, weight, None)
+        expected = default()
+        error = float((onednn() - expected).abs().max() / expected.abs().max())
+        turns = [(_seconds(default), _seconds(onednn)) for _ in range(5)]
+    return Trial(min(a for a, _ in turns), min(b for _, b in turns), error)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x @ weight.T + bias``: (..., in), (out, in), (out,) -> (..., out), like `torch.nn.functional.linear`.
+
+    A large matrix that comes back with few rows is kept in oneDNN's order as well, as long as it lives unchanged.
+    """
+    if not _is_float32_inference(x, weight) or not _onednn_wins():
+        return F.linear(x, weight, bias)
+    rows = x.numel() // max(x.shape[-1], 1)
+    if 1 < rows <= MOST_ROWS and weight.numel() >= LEAST_WEIGHTS:
+        packed = _packed(weight)
+        if packed is not None:
+            return _onednn(x, packed, bias)
+    return _onednn(x, weight, bias) if rows * weight.numel() >= LEAST_WORK else F.linear(x, weight, bias)
+
+
+class QuickLinear(nn.Linear):
+    """`torch.nn.Linear` by `linear`."""
+
+    @classmethod
+    def taking_over(cls, module: nn.Linear) -> Self:
+        """A layer with the very parameters of another."""
+        own = cls.__new__(cls)
+        nn.Module.__init__(own)
+        own.in_features, own.out_features = module.in_features, module.out_features
+        own.weight, own.bias = module.weight, module.bias
+        return own.train(module.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out)."""
+        return linear(x, self.weight, self.bias)
+
+
+def use_quick_products(network: nn.Module) -> None:
+    """Let every plain linear layer of ``network`` compute by `linear`, in place; names and parameters stay."""
+    for name, module in list(network.named_modules()):
+        if type(module) in (nn.Linear, NonDynamicallyQuantizableLinear):
+            network.set_submodule(name, QuickLinear.taking_over(module))
+
+
+def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, rows: int) -> Tensor:
+    """``function`` of the vectors in x (..., in), where it treats each by itself; without gradients part by part.
+
+    Buffers of ``rows`` vectors stay in the processor's cache; those of a whole map are fetched page by page from the
+    system, which takes longer than the arithmetic.
+    """
+    number = x.shape[:-1].numel()
+    length = part_length(x, number, rows)
+    if length >= number:
+        return function(x)
+    parts = x.reshape(-1, x.shape[-1]).split(length)
+    return torch.cat([function(part) for part in parts]).unflatten(0, x.shape[:-1])
+
+
+def part_length(x: Tensor, length: int, most: int) -> int:
+    """How many of ``length`` vectors to compute together: ``most`` in inference on a processor, otherwise all."""
+    if torch.is_grad_enabled() or x.device.type != "cpu" or _is_traced():
+        return length
+    return min(length, most)
+
+
+def describe_products() -> str:
+    """Which way float32 products are computed on this machine's processor, one line."""
+    trial = compare_products()
+    if trial is None:
+        return "float32 products on processors: PyTorch's default (this PyTorch has no oneDNN)"
+    chosen = "oneDNN" if trial.onednn_wins else "PyTorch's default"
+    ratio = trial.default / trial.onednn
+    return f"float32 products on processors: {chosen} (oneDNN {ratio:.2f} times as fast, difference {trial.error:.0e})"
+
+
+def _is_float32_inference(x: Tensor, weight: Tensor) -> bool:
+    return (
+        not torch.is_grad_enabled()
+        and x.dtype == weight.dtype == torch.float32
+        and x.device.type == weight.device.type == "cpu"
+        and x.numel() > 0
+        and not torch.is_autocast_enabled("cpu")
+        and not _is_traced()
+        and type(x) is Tensor  # tensors without numbers have no oneDNN
+    )
+
+
+def _is_traced() -> bool:
+    return torch.compiler.is_compiling() or torch.compiler.is_exporting() or torch.jit.is_tracing()
+
+
+def _onednn_wins() -> bool:
+    trial = compare_products()
+    return trial is not None and trial.onednn_wins
+
+
+def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+
+def _packed(weight: Tensor) -> Tensor | None:
+    """The matrix in oneDNN's order; None the first time it is asked for."""
+    state = weight.data_ptr(), 0 if weight.is_inference() else weight._version
+    kept = _PACKED.get(weight)
+    if kept is None or kept.state != state:
+        _PACKED[weight] = _Packed(state, None)
+        return None
+    if kept.weight is None:
+        kept = _Packed(state, torch.ops.mkldnn._reorder_linear_weight(weight.detach(), MOST_ROWS))
+        _PACKED[weight] = kept
+    return kept.weight
+
+
+def _seconds(run: Callable[[], Tensor]) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
