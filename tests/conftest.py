@@ -6,26 +6,33 @@ import io
 import json
 import shutil
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image, ImageDraw
 from tokenizers import Tokenizer as RawTokenizer
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from uniperceiver.checkpoint import Checkpoint, StoredTask, save_checkpoint
 from uniperceiver.config import (
     BackboneConfig,
     DenoisingConfig,
     ImageEncoderConfig,
+    ImageSizeConfig,
     ModelConfig,
     ProposalConfig,
+    TaskConfig,
     TextEncoderConfig,
     UnifiedDecoderConfig,
     to_data,
 )
 from uniperceiver.data.tokenizer import Tokenizer
+from uniperceiver.model.uni_perceiver import UniPerceiver
 
 SENTENCES = [
     "a red car beside a green tree .",
@@ -58,7 +65,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     return Tokenizer.from_file(write_tokenizer(tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_model_config(tokenizer: Tokenizer) -> ModelConfig:
     """Every part of the v2 network, small enough for 64-pixel pictures on one core."""
     return ModelConfig(
@@ -91,6 +98,32 @@ def tiny_model_config(tokenizer: Tokenizer) -> ModelConfig:
         ),
         decoder=UnifiedDecoderConfig(width=40, layers=2, heads=4, feedforward=64, text_positions=64),
     )
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tiny_model_config: ModelConfig, tokenizer: Tokenizer) -> Checkpoint:
+    """A tiny untrained model that knows every task; all tests share it, so none may change it."""
+    size, words = ImageSizeConfig(train=64, test=64, test_longest=96), tuple(range(5, 60))
+    tasks = {
+        "names": StoredTask(TaskConfig("classification", size), texts=("cat", "dog", "tree")),
+        "objects": StoredTask(TaskConfig("detection", size), texts=("red car", "blue ball")),
+        "captions": StoredTask(TaskConfig("captioning", size, max_tokens=6), token_ids=(tokenizer.end_id, *words)),
+        "pairs": StoredTask(TaskConfig("retrieval", size, max_tokens=12)),
+        "words": StoredTask(TaskConfig("masked_language_modeling", size, max_tokens=12), token_ids=words),
+        "questions": StoredTask(
+            TaskConfig("visual_question_answering", size, max_tokens=16), texts=("yes", "no", "three")
+        ),
+    }
+    torch.manual_seed(0)
+    return Checkpoint(UniPerceiver(tiny_model_config), tokenizer, tasks)
+
+
+@pytest.fixture(scope="session")
+def untrained(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `checkpoint`, likewise shared."""
+    folder = tmp_path_factory.mktemp("untrained") / "model"
+    save_checkpoint(checkpoint, folder)
+    return folder
 
 
 def draw_pictures(folder: Path, number: int = 6) -> list[dict[str, Any]]:
@@ -202,3 +235,30 @@ def train_yaml(data: Path, tiny_model_config: ModelConfig, tmp_path: Path) -> Pa
     path = tmp_path / "train.yaml"
     path.write_text(yaml.safe_dump(config))
     return path
+
+
+def _encode_video(path: Path, frames: np.ndarray, rate: int) -> None:
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=rate)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+
+
+@pytest.fixture(scope="session")
+def write_video() -> Callable[..., Path]:
+    """Writes a video of 16 × 32 pixels whose frames get brighter by 20 each, in one colour; skips without PyAV."""
+
+    def write(path: Path, frames: int = 10, colour: tuple[int, int, int] = (1, 1, 1), rate: int = 10) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        levels = (20 * np.arange(frames)).clip(0, 255)[:, None, None, None]
+        pixels = np.broadcast_to(levels * np.array(colour), (frames, 16, 32, 3)).astype(np.uint8)
+        _encode_video(path, np.ascontiguousarray(pixels), rate)
+        return path
+
+    return write

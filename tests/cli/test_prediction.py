@@ -127,7 +127,7 @@ def test_labels_from_a_file_and_pictures_from_a_pattern(
 
 def test_the_folder_of_a_training_is_its_checkpoint(untrained: Path, data: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    shutil.move(untrained, tmp_path / "run" / "checkpoint")
+    shutil.copytree(untrained, tmp_path / "run" / "checkpoint")
     assert run("classify", data / "images" / "0.png", "--model", tmp_path / "run") == 0
 
 

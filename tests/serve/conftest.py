@@ -1,4 +1,4 @@
-"""A server with a tiny untrained model that knows every task."""
+"""A server with the tiny untrained model that knows every task."""
 
 from __future__ import annotations
 
@@ -7,48 +7,18 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
 from uniperceiver import Predictor
-from uniperceiver.checkpoint import Checkpoint, StoredTask
-from uniperceiver.config import ImageSizeConfig, ModelConfig, TaskConfig
-from uniperceiver.data.tokenizer import Tokenizer
-from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.checkpoint import Checkpoint
 from uniperceiver.serve.api import create_app
 from uniperceiver.serve.limits import Limits
 
-SIZE = ImageSizeConfig(train=64, test=64, test_longest=96)
-
 
 @pytest.fixture(scope="session")
-def built() -> list[Predictor]:
-    """The predictor once it is made: no test changes it."""
-    return []
-
-
-@pytest.fixture
-def predictor(built: list[Predictor], tiny_model_config: ModelConfig, tokenizer: Tokenizer) -> Predictor:
-    if not built:
-        built.append(tiny_predictor(tiny_model_config, tokenizer))
-    return built[0]
-
-
-def tiny_predictor(config: ModelConfig, tokenizer: Tokenizer) -> Predictor:
-    words = tuple(range(5, 60))
-    tasks = {
-        "names": StoredTask(TaskConfig("classification", SIZE), texts=("cat", "dog", "tree")),
-        "objects": StoredTask(TaskConfig("detection", SIZE), texts=("red car", "blue ball")),
-        "captions": StoredTask(TaskConfig("captioning", SIZE, max_tokens=6), token_ids=(tokenizer.end_id, *words)),
-        "pairs": StoredTask(TaskConfig("retrieval", SIZE, max_tokens=12)),
-        "words": StoredTask(TaskConfig("masked_language_modeling", SIZE, max_tokens=12), token_ids=words),
-        "questions": StoredTask(
-            TaskConfig("visual_question_answering", SIZE, max_tokens=16), texts=("yes", "no", "three")
-        ),
-    }
-    torch.manual_seed(0)
-    return Predictor(Checkpoint(UniPerceiver(config), tokenizer, tasks))
+def predictor(checkpoint: Checkpoint) -> Predictor:
+    return Predictor(checkpoint)
 
 
 @pytest.fixture
