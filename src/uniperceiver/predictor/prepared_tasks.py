@@ -11,6 +11,7 @@ from uniperceiver.config import TaskKind
 from uniperceiver.data.transforms import Transform, test_transform
 from uniperceiver.tasks import build_task
 from uniperceiver.tasks.candidates import CandidateSet
+from uniperceiver.tasks.encoding_store import EncodingStore
 from uniperceiver.tasks.task import Task, TaskSetting
 
 CANDIDATE_SETS = 32
@@ -68,8 +69,9 @@ class PreparedTasks:
         tokenizer = self.checkpoint.tokenizer
         setting = TaskSetting(stored.config, tokenizer, self.checkpoint.model.config.pixels)
         texts, token_ids = (stored.texts, stored.token_ids) if candidates is None else (candidates, ())
-        task = build_task(setting, CandidateSet.restored(texts, token_ids, tokenizer))
-        return PreparedTask(task, self._transform(kind))
+        candidate_set = CandidateSet.restored(texts, token_ids, tokenizer)
+        candidate_set.store = EncodingStore.of_user()
+        return PreparedTask(build_task(setting, candidate_set), self._transform(kind))
 
     def _transform(self, kind: TaskKind) -> Transform:
         if self.share_encoding and kind in WHOLE_PICTURE:

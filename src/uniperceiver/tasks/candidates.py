@@ -16,9 +16,13 @@ from uniperceiver.distributed import gather_with_gradient, rank, world_size
 from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.text_encoder import TextEncoder
 from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.tasks.encoding_store import WORTH_KEEPING, EncodingStore
 
-TOKENS_PER_CHUNK = 16384
-"""Tokens, padding included, that are encoded together: bounds memory when Y is a whole vocabulary."""
+TOKENS_PER_CHUNK = 4096
+"""Tokens, padding included, that are encoded together: bounds memory when Y is a whole vocabulary, and keeps what a
+layer computes in a processor's cache."""
+WORTH_A_PASS = 1024
+"""Tokens from which on texts of one length are a pass of their own, without padding."""
 SHARED_FROM = 256
 """Sets of at least this many candidates are split over the processes in training."""
 
@@ -66,6 +70,8 @@ class CandidateSet:
     """What each candidate says."""
     token_ids: tuple[int, ...]
     """For a vocabulary, the token that each candidate is; empty for texts."""
+    store: EncodingStore | None
+    """Where representations of large sets are kept between runs; None: nowhere."""
 
     def __init__(self, texts: Sequence[str], rows: Sequence[Sequence[int]], token_ids: Sequence[int], padding_id: int):
         """``rows`` are the ids of ``texts``, start and end included; the class methods below make them."""
@@ -77,6 +83,7 @@ class CandidateSet:
         # One row after the other: a batch is then one gather, which counts when Y is a vocabulary of 50,000.
         self._ids = torch.tensor([index for row in self._rows for index in row], dtype=torch.int64)
         self._starts = self._lengths.cumsum(0) - self._lengths
+        self.store = None
         self._hidden: _KeptHidden | None = None
         self._kept: _KeptEncodings | None = None
 
@@ -141,8 +148,21 @@ class CandidateSet:
             return gather_with_gradient(self._encode(model, attributes, part))
         kept = self._encodings_kept_for(model)
         if attributes not in kept:
-            kept[attributes] = self._encode(model, attributes, everything)
+            kept[attributes] = self._encode_or_find(model, attributes)
         return kept[attributes]
+
+    def _encode_or_find(self, model: UniPerceiver, attributes: TaskAttributes) -> Tensor:
+        """All candidates, from disk where they are kept there."""
+        everything = torch.arange(len(self))
+        if self.store is None or len(self) < WORTH_KEEPING:
+            return self._encode(model, attributes, everything)
+        key = self.store.key(model, attributes, self._rows)
+        found = self.store.find(key)
+        if found is not None:
+            return found.to(next(model.parameters()).device)
+        encodings = self._encode(model, attributes, everything)
+        self.store.keep(key, encodings)
+        return encodings
 
     def _check(self, model: UniPerceiver) -> None:
         if not self.texts:
@@ -173,14 +193,19 @@ class CandidateSet:
         chunks: list[list[int]] = []
         for candidate in index.tolist():
             length = len(self._rows[candidate])
-            chunk = chunks[-1] if chunks else None
-            is_full = chunk is None or length * (len(chunk) + 1) > TOKENS_PER_CHUNK
-            # Up to twice the shortest text's length, one larger pass is faster than two small ones.
-            if chunk is None or is_full or length > 2 * len(self._rows[chunk[0]]):
-                chunks.append([candidate])
+            if chunks and self._has_room(chunks[-1], length):
+                chunks[-1].append(candidate)
             else:
-                chunk.append(candidate)
+                chunks.append([candidate])
         return [torch.tensor(chunk) for chunk in chunks]
+
+    def _has_room(self, chunk: list[int], length: int) -> bool:
+        """Whether a text of ``length`` tokens, no shorter than those of the chunk, is best encoded with them."""
+        shortest = len(self._rows[chunk[0]])
+        if length * (len(chunk) + 1) > TOKENS_PER_CHUNK:
+            return False
+        # Up to twice the shortest text's length, one larger pass is faster than two small ones.
+        return length == shortest or (length <= 2 * shortest and shortest * len(chunk) < WORTH_A_PASS)
 
     def _encode_chunk(self, model: UniPerceiver, attributes: TaskAttributes, index: Tensor) -> Tensor:
         device = next(model.parameters()).device
