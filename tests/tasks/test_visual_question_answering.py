@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from uniperceiver.data.records import QuestionedImage
+from uniperceiver.data.records import AnsweredQuestion, QuestionedImage
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.tasks.visual_question_answering import VisualQuestionAnsweringTask
 
@@ -112,3 +113,29 @@ def test_a_batch_is_its_questions_one_by_one(
         assert alone.answers == answer.answers
         np.testing.assert_allclose(alone.probabilities, answer.probabilities, atol=1e-5)
         assert answer.probabilities.sum() == pytest.approx(1.0)
+
+
+def test_several_questions_share_one_look_at_their_picture(
+    make_task: MakeTask, records: list[QuestionedImage], model: UniPerceiver
+) -> None:
+    """The loss is the mean over all questions, as if each had a picture of its own; predictions are of the records'."""
+    red, blue, _ = records
+    others = (AnsweredQuestion("is there a red ball ?", ("no", "yes")), AnsweredQuestion("how many ?", ("three",)))
+    together = [replace(red, others=others), blue]
+    task, alone = make_task(questions_per_image=3), make_task()
+    batch = task.collate(together)
+    assert batch.images.size == 2
+    assert batch.pictures[:2].tolist() == [0, 1]
+    assert batch.pictures[2:].tolist() == [0, 0]
+    assert make_task(questions_per_image=2).collate(together).text.size == 3
+    one_by_one = [red, blue, *(QuestionedImage(red.image, "red", q, answers) for q, answers in others)]
+    with torch.no_grad():
+        loss = task.loss(model, batch)["answers"]
+        losses = [alone.loss(model, alone.collate([record]))["answers"] for record in one_by_one]
+        torch.testing.assert_close(loss, torch.stack(losses).mean(), rtol=1e-4, atol=1e-5)
+        answers = task.predict(model.eval(), batch)
+        assert len(answers) == 2
+        for answer, record in zip(answers, together, strict=True):
+            np.testing.assert_allclose(
+                answer.probabilities, alone.predict(model, alone.collate([record]))[0].probabilities, rtol=1e-4
+            )

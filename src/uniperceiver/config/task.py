@@ -70,6 +70,9 @@ class TaskConfig:
     all, as in the paper, where long training leaves no duplicates."""
     captions_per_image: Positive = 1
     """Captioning, training only: this many captions of a picture, drawn anew each time, share one look at it."""
+    questions_per_image: Positive = 1
+    """Visual question answering, training only: the question of a record and so many less one of the others about its
+    picture, drawn anew each time, share one look at it."""
     beams: Positive = 2
     """Beam search width in captioning; 1 is greedy."""
     length_penalty: float = 0.0

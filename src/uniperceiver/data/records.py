@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -96,6 +97,14 @@ class CaptionedImage:
     """At least one."""
 
 
+class AnsweredQuestion(NamedTuple):
+    """A question about a picture and the answers people gave."""
+
+    question: str
+    answers: tuple[str, ...]
+    """One per person asked, at least one."""
+
+
 @dataclass(frozen=True)
 class QuestionedImage:
     """A picture, a question and the answers people gave."""
@@ -106,6 +115,8 @@ class QuestionedImage:
     question: str
     answers: tuple[str, ...]
     """One per person asked (10 in VQAv2), at least one."""
+    others: tuple[AnsweredQuestion, ...] = ()
+    """What else is asked about this picture; in training one look at it may serve several questions."""
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,8 @@ def test_captions_questions_and_objects_are_of_the_same_scenes() -> None:
         assert objects[index].image_id == captions[index].image_id == questions[2 * index + 1].image_id
         assert torch.equal(objects[index].image, captions[index].image)
         assert torch.equal(objects[index].image, questions[2 * index + 1].image)
+        first, second = questions[2 * index], questions[2 * index + 1]
+        assert first.others == ((second.question, second.answers),)
         shown = {objects.names[label] for label in objects[index].labels}
         assert captions.shown_names(captions[index]) == shown
 

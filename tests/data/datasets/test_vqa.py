@@ -45,6 +45,13 @@ def test_questions_meet_answers_and_pictures(make: Any) -> None:
     assert tuple(dataset[1].image.shape) == (3, 16, 5)
 
 
+def test_a_record_has_the_other_questions_about_its_picture(make: Any) -> None:
+    dataset = make([question(1, 42), question(2, 7), question(3, 42)], {1: ["yes", "no"], 2: ["no"], 3: ["two"]})
+    assert dataset[0].others == (("what is 3?", ("two",)),)
+    assert dataset[2].others == (("what is 1?", ("yes", "no")),)
+    assert dataset[1].others == ()
+
+
 def test_errors_name_the_question(make: Any, write_picture: Callable[..., Path]) -> None:
     with pytest.raises(DatasetError, match=r"no answers to question 2"):
         make([question(2, 42)], {1: ["yes"]})

@@ -11,6 +11,7 @@ from torch import Tensor
 from uniperceiver.config import ScenesConfig
 from uniperceiver.data.records import (
     AnnotatedImage,
+    AnsweredQuestion,
     CaptionedImage,
     LabelledImage,
     ObjectReference,
@@ -122,9 +123,10 @@ class SceneQuestions(SceneView):
 
     def __getitem__(self, index: int) -> QuestionedImage:
         scene, number = divmod(index, self.source.config.questions)
-        question = self.source.questions(scene)[number]
+        asked = [AnsweredQuestion(text, (answer,)) for text, answer in self.source.questions(scene)]
+        own = asked.pop(number)
         image = _tensor(self.source.paint(self.source.layout(scene)).image)
-        return QuestionedImage(image, self.source.scene_id(scene), question.text, (question.answer,))
+        return QuestionedImage(image, self.source.scene_id(scene), own.question, own.answers, tuple(asked))
 
     def answers(self) -> Iterator[tuple[str, ...]]:
         """The answer to every question, without painting a picture."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from array import array
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from uniperceiver.config import FoldConfig, VqaConfig
 from uniperceiver.data.datasets.annotation_files import DatasetError, is_in_fold, read_json_object, require_fields
 from uniperceiver.data.datasets.json_rows import JsonRows
 from uniperceiver.data.images import read_image
-from uniperceiver.data.records import QuestionedImage
+from uniperceiver.data.records import AnsweredQuestion, QuestionedImage
 
 _COCO_STEM = re.compile(r".*(?<!\d)(\d{12})")
 
@@ -27,7 +29,11 @@ class Vqa:
         """
         self.source = Path(config.questions)
         self.folder = Path(config.images)
-        self._rows = JsonRows(self._index(Path(config.annotations), config.fold))
+        entries = list(self._index(Path(config.annotations), config.fold))
+        self._rows = JsonRows(entries)
+        self._about: defaultdict[str, array[int]] = defaultdict(lambda: array("q"))
+        for index, (image_id, *_) in enumerate(entries):
+            self._about[image_id].append(index)
         if not len(self._rows):
             raise DatasetError(f"{self.source} holds no question")
 
@@ -53,7 +59,12 @@ class Vqa:
 
     def __getitem__(self, index: int) -> QuestionedImage:
         image_id, file, question, answers = self._rows[index]
-        return QuestionedImage(read_image(self.folder / file), image_id, question, tuple(answers))
+        others = tuple(self._asked(other) for other in self._about[image_id] if other != index)
+        return QuestionedImage(read_image(self.folder / file), image_id, question, tuple(answers), others)
+
+    def _asked(self, index: int) -> AnsweredQuestion:
+        _, _, question, answers = self._rows[index]
+        return AnsweredQuestion(question, tuple(answers))
 
     def answers(self) -> Iterator[tuple[str, ...]]:
         """The answers to every question, without reading a picture."""
