@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -31,7 +32,7 @@ from uniperceiver.config import (
 from uniperceiver.data.datasets import open_dataset
 from uniperceiver.demo import demo_config
 
-PATHS = dict.fromkeys(("cifar", "imagenet", "coco", "flickr", "cutouts", "data"), "somewhere") | {
+PATHS = dict.fromkeys(("cifar", "imagenet", "coco", "flickr", "cutouts", "data", "debian"), "somewhere") | {
     "names": "80",
     "held_out": "20",
     "with_relatives": "true",
@@ -118,3 +119,28 @@ def test_the_demo_has_data_for_every_task() -> None:
         assert len(open_dataset(stream.dataset)) > len(open_dataset(stream.evaluation)) > 0
         if stream.held_out_evaluation is not None:
             assert not set(open_dataset(stream.held_out_evaluation).names) & set(open_dataset(stream.dataset).names)
+
+
+def test_a_configuration_extends_another(tmp_path: Path) -> None:
+    path = tmp_path / "longer.yaml"
+    path.write_text(
+        "extends: {config: demo, values: {cutouts: shapes, names: '5', held_out: '2', with_relatives: 'false'}}\n"
+        "schedule: {minutes: 90}\nstreams: {objects: {dataset: {cutouts: [shapes, openmoji], names: null}}}\n"
+    )
+    demo, longer = demo_config("shapes"), load_train_config(str(path))
+    assert longer.schedule == replace(demo.schedule, minutes=90)
+    assert longer.streams["objects"].dataset.cutouts == ("shapes", "openmoji")
+    assert longer.streams["objects"].dataset.names is None
+    assert longer.streams["objects"].task == demo.streams["objects"].task
+    assert longer.streams["pairs"].dataset.held_out == 2
+    path.write_text("extends: demo\n")
+    with pytest.raises(ConfigError, match="extends of"):
+        load_train_config(str(path))
+
+
+def test_the_packaged_checkpoint_has_the_recipe_of_the_demo() -> None:
+    demo, nano = demo_config("shapes"), load_train_config("nano", {"debian": "/"})
+    assert (nano.optimizer, nano.proposal_loss, nano.model) == (demo.optimizer, demo.proposal_loss, demo.model)
+    assert {n: s.sampling_weight for n, s in nano.streams.items()} == {
+        n: s.sampling_weight for n, s in demo.streams.items()
+    }

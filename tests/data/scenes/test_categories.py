@@ -66,3 +66,9 @@ def test_of_few_instances_none_is_both_trained_and_tested_on() -> None:
     assert val == test
     assert sorted(train + val) == [0, 1]
     assert all(len(choices_of(pair[:1], ["star"], split, 0)[0]) == 1 for split in SPLITS)
+
+
+def test_shared_instances_are_in_every_split() -> None:
+    cutouts = open_cutouts("shapes", 128)
+    stars = choices_of(cutouts, ["star"], None, 0)[0]
+    assert [choice.index for choice in stars] == [i for i, cutout in enumerate(cutouts) if cutout.name == "star"]

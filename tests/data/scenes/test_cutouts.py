@@ -78,7 +78,7 @@ def test_pictures_without_transparency_or_content(tmp_path: Path) -> None:
     (folder / "photo.png").write_text("no picture")
     with pytest.raises(CutoutError, match=r"photo.png is not a picture"):
         open_cutouts(str(folder), 128)
-    with pytest.raises(CutoutError, match="give shapes, openmoji, or a folder"):
+    with pytest.raises(CutoutError, match="give shapes, openmoji, tuxpaint or a folder"):
         open_cutouts(str(folder / "missing"), 128)
 
 

@@ -86,8 +86,8 @@ def _with_relatives(names: Sequence[str], number: int) -> tuple[list[str], list[
     return novel, kept
 
 
-def choices_of(cutouts: Sequence[Cutout], names: Sequence[str], split: str, seed: int) -> list[list[Choice]]:
-    """For each name the cut-outs of a split.
+def choices_of(cutouts: Sequence[Cutout], names: Sequence[str], split: str | None, seed: int) -> list[list[Choice]]:
+    """For each name the cut-outs of a split, or all without one.
 
     Instances are divided at random: a fifth each, at least one, to val and test, the others to train. Of two, train has
     one and val and test the other; a single one serves all three.
@@ -104,7 +104,9 @@ def choices_of(cutouts: Sequence[Cutout], names: Sequence[str], split: str, seed
     ]
 
 
-def _of_split(instances: Sequence[int], split: str, key: str) -> list[int]:
+def _of_split(instances: Sequence[int], split: str | None, key: str) -> list[int]:
+    if split is None:
+        return list(instances)
     shuffled = list(instances)
     random.Random(key).shuffle(shuffled)
     if len(shuffled) == 1:

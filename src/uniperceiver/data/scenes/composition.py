@@ -14,6 +14,7 @@ from uniperceiver.data.scenes.backgrounds import paint_background
 from uniperceiver.data.scenes.colours import COLOURS
 from uniperceiver.data.scenes.cutouts import OPAQUE, Cutout
 from uniperceiver.data.scenes.layout import Layout, PlacedObject
+from uniperceiver.data.scenes.photographs import cut_background
 
 TINT_SHADE = 0.65
 """Brightness of what is black in a cut-out after tinting: details remain, the colour is recognisable."""
@@ -36,10 +37,16 @@ class Scene(NamedTuple):
         return boxes
 
 
-def paint(layout: Layout, cutouts: Sequence[Cutout]) -> Scene:
-    """Paint a layout; ``cutouts`` are those it was laid out with. A pure function of its arguments."""
+def paint(layout: Layout, cutouts: Sequence[Cutout], photographs: Sequence[Image.Image] = ()) -> Scene:
+    """Paint a layout; ``cutouts`` are those it was laid out with. A pure function of its arguments.
+
+    ``photographs`` may be empty where the layout's background has a colour.
+    """
     draw = random.Random(layout.paint_seed)
-    image = paint_background(layout.background, layout.size, draw)
+    if layout.background is None:
+        image = cut_background(photographs, layout.size, draw)
+    else:
+        image = paint_background(layout.background, layout.size, draw)
     masks = np.zeros((len(layout.objects), layout.size, layout.size), dtype=bool)
     for number, placed in enumerate(layout.objects):
         left, top, pixels = _turned_cutout(placed, cutouts[placed.cutout], layout.size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,15 +12,19 @@ import numpy as np
 from PIL import Image
 from scipy.spatial import ConvexHull
 
+from uniperceiver.data.scenes import openmoji, tuxpaint
 from uniperceiver.data.scenes.openmoji import openmoji_cutouts
 from uniperceiver.data.scenes.png_folder import folder_cutouts
 from uniperceiver.data.scenes.shapes import drawn_shapes
 from uniperceiver.data.scenes.sources import CutoutError, NamedPicture
+from uniperceiver.data.scenes.tuxpaint import tuxpaint_cutouts
 
 MIN_SIDE = 16
 """Longest side in pixels of the smallest cut-out that is taken."""
 MAX_BYTES = 512 * 2**20
-"""Memory that the cut-outs of one source may take."""
+"""Memory that the cut-outs of one data set may take."""
+STAMPS = Path("/usr/share/tuxpaint/stamps")
+"""Where Debian's package tuxpaint-stamps-default puts them."""
 OPAQUE = 128
 """Alpha from which a pixel belongs to the object."""
 
@@ -77,31 +81,43 @@ def make_cutout(source: NamedPicture, resolution: int) -> Cutout:
 
 
 @lru_cache(maxsize=4)
-def open_cutouts(source: str, resolution: int) -> tuple[Cutout, ...]:
-    """All cut-outs of a source: ``shapes``, ``openmoji`` or a folder of transparent pictures; by name, then instance.
+def open_cutouts(sources: str | tuple[str, ...], resolution: int) -> tuple[Cutout, ...]:
+    """All cut-outs of one source or several: `ScenesConfig.cutouts`; by name, then instance.
 
-    The data sets of one training share them: a source is read once per process.
+    The data sets of one training share them: they are read once per process.
 
     Raises:
         CutoutError: no source of that name, nothing in it, a picture that is not a cut-out, or too much for the memory.
         ModuleNotFoundError: ``openmoji`` without its package.
     """
-    if source == "shapes":
-        pictures: Iterable[NamedPicture] = drawn_shapes()
-    elif source == "openmoji":
-        pictures = openmoji_cutouts(resolution)
-    else:
-        pictures = folder_cutouts(Path(source))
     cutouts: list[Cutout] = []
     size = 0
-    for picture in pictures:
-        cutouts.append(make_cutout(picture, resolution))
-        size += sum(4 * level.width * level.height for level in cutouts[-1].levels)
-        if size > MAX_BYTES:
-            raise CutoutError(
-                f"the cut-outs of {source} take over {MAX_BYTES >> 20} MiB at {resolution} pixels: use fewer"
-            )
+    for source in (sources,) if isinstance(sources, str) else sources:
+        for picture in _pictures(source, resolution):
+            cutouts.append(make_cutout(picture, resolution))
+            size += sum(4 * level.width * level.height for level in cutouts[-1].levels)
+            if size > MAX_BYTES:
+                raise CutoutError(
+                    f"the cut-outs of {sources} take over {MAX_BYTES >> 20} MiB at {resolution} pixels: use fewer"
+                )
     return tuple(sorted(cutouts, key=lambda cutout: (cutout.name, cutout.instance)))
+
+
+def attributions(sources: str | tuple[str, ...]) -> list[str]:
+    """What the licences of some sources ask to be said; nothing of drawn shapes and of a user's own pictures."""
+    kinds = {source.partition(":")[0] for source in ((sources,) if isinstance(sources, str) else sources)}
+    said = {"openmoji": openmoji.ATTRIBUTION, "tuxpaint": tuxpaint.ATTRIBUTION}
+    return [text for kind, text in said.items() if kind in kinds]
+
+
+def _pictures(source: str, resolution: int) -> Iterator[NamedPicture]:
+    if source == "shapes":
+        return drawn_shapes()
+    if source == "openmoji":
+        return openmoji_cutouts(resolution)
+    if source == "tuxpaint" or source.startswith("tuxpaint:"):
+        return tuxpaint_cutouts(Path(source.removeprefix("tuxpaint").removeprefix(":") or STAMPS))
+    return folder_cutouts(Path(source))
 
 
 def _levels(picture: Image.Image) -> tuple[Image.Image, ...]:

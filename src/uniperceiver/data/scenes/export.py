@@ -12,8 +12,8 @@ from PIL import Image
 
 from uniperceiver.config import ScenesConfig
 from uniperceiver.data.scenes.composition import Scene
+from uniperceiver.data.scenes.cutouts import attributions
 from uniperceiver.data.scenes.layout import Layout
-from uniperceiver.data.scenes.openmoji import ATTRIBUTION
 from uniperceiver.data.scenes.run_lengths import run_lengths
 from uniperceiver.data.scenes.scene_source import SceneSource
 from uniperceiver.data.scenes.sources import CutoutError
@@ -64,8 +64,8 @@ def compose(config: ScenesConfig, out: Path) -> list[Path]:
         written[-1].write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
     written.append(annotations / "captions.json")
     written[-1].write_text(json.dumps({"dataset": "scenes", "images": captions}), encoding="utf-8")
-    if config.cutouts == "openmoji":
-        (out / "LICENSE.txt").write_text(f"{ATTRIBUTION}\n", encoding="utf-8")
+    if said := attributions(config.cutouts):
+        (out / "LICENSE.txt").write_text("".join(f"{text}\n" for text in said), encoding="utf-8")
     return written
 
 

@@ -76,8 +76,8 @@ class Layout:
 
     objects: tuple[PlacedObject, ...]
     """At least one."""
-    background: str
-    """Name of its colour."""
+    background: str | None
+    """Name of its colour; None: a photograph."""
     size: int
     """Height and width in pixels."""
     paint_seed: int
@@ -113,6 +113,8 @@ class SceneRules:
     """Largest part of an object that others hide."""
     tinted: float
     """Share of the objects of no known colour that are tinted with a named one."""
+    photographed: float = 0.0
+    """Share of the scenes on photographs."""
 
 
 def lay_out(choices: Sequence[Sequence[Choice]], rules: SceneRules, key: str, label: int | None = None) -> Layout:
@@ -133,7 +135,9 @@ def lay_out(choices: Sequence[Sequence[Choice]], rules: SceneRules, key: str, la
         found = _place(draw, draw.choice(candidates), rules, placed, background)
         if found is not None:
             placed.append(found)
-    return Layout(tuple(placed), background, rules.size, draw.getrandbits(63))
+    # Drawn apart, so that scenes are the same with photographs and without, but for their background.
+    is_photographed = random.Random(f"{key}/photographed").random() < rules.photographed
+    return Layout(tuple(placed), None if is_photographed else background, rules.size, draw.getrandbits(63))
 
 
 def _labels(draw: random.Random, classes: int, objects: tuple[int, int]) -> list[int]:

@@ -25,7 +25,7 @@ def folder_cutouts(root: Path) -> Iterator[NamedPicture]:
         CutoutError: no such folder, no picture in it, two spellings of one name, a picture that cannot be read.
     """
     if not root.is_dir():
-        raise CutoutError(f"no cut-outs {str(root)!r}: give shapes, openmoji, or a folder of transparent PNGs")
+        raise CutoutError(f"no cut-outs {str(root)!r}: give shapes, openmoji, tuxpaint or a folder of PNGs")
     files = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not files:
         raise CutoutError(f"no transparent picture in {root} ({', '.join(sorted(SUFFIXES))})")
@@ -37,7 +37,7 @@ def folder_cutouts(root: Path) -> Iterator[NamedPicture]:
             raise CutoutError(f"{path} has no name besides its number: rename it, e.g. to apple_1{path.suffix}")
         if spellings.setdefault(name, spelling) != spelling:
             raise CutoutError(f"{root} spells {name!r} as {spellings[name]!r} and as {spelling!r}: use one spelling")
-        yield NamedPicture(name, str(path.relative_to(root)), _read(path))
+        yield NamedPicture(name, str(path.relative_to(root)), read_picture(path))
 
 
 def _spelling(path: Path, root: Path) -> str:
@@ -45,7 +45,8 @@ def _spelling(path: Path, root: Path) -> str:
     return f"{inside.parts[0]}" if len(inside.parts) > 1 else _NUMBER.sub("", inside.stem)
 
 
-def _read(path: Path) -> Image.Image:
+def read_picture(path: Path) -> Image.Image:
+    """A picture in memory; CutoutError when it cannot be read or is too large."""
     try:
         with Image.open(path) as picture:
             if picture.width * picture.height > MAX_PIXELS:

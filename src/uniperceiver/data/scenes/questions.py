@@ -57,7 +57,7 @@ def _new_question(layout: Layout, names: Sequence[str], draw: random.Random, kno
         question = draw.choice(families[family])(layout, names, draw)
         if question is not None and question.text not in known:
             return question
-    return Question("what color is the background?", layout.background)
+    return _colour_of_background(layout, names, draw) or _how_many_objects(layout, names, draw)
 
 
 # --- what -------------------------------------------------------------------------------------------------------------
@@ -182,8 +182,8 @@ def _yes(is_true: bool) -> str:
 # --- what color -------------------------------------------------------------------------------------------------------
 
 
-def _colour_of_background(layout: Layout, names: Sequence[str], draw: random.Random) -> Question:
-    return Question("what color is the background?", layout.background)
+def _colour_of_background(layout: Layout, names: Sequence[str], draw: random.Random) -> Question | None:
+    return None if layout.background is None else Question("what color is the background?", layout.background)
 
 
 def _colour_of_object(layout: Layout, names: Sequence[str], draw: random.Random) -> Question | None:

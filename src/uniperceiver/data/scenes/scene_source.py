@@ -9,6 +9,7 @@ from uniperceiver.data.scenes.categories import choices_of, choose_categories
 from uniperceiver.data.scenes.composition import Scene, paint
 from uniperceiver.data.scenes.cutouts import open_cutouts
 from uniperceiver.data.scenes.layout import Layout, SceneRules, lay_out
+from uniperceiver.data.scenes.photographs import open_photographs
 from uniperceiver.data.scenes.questions import Question, questions
 from uniperceiver.data.scenes.sentences import captions, statements
 
@@ -27,7 +28,7 @@ class SceneSource:
         """Open the cut-outs and divide names and instances.
 
         Raises:
-            CutoutError: cut-outs that cannot be used, or fewer names than asked for.
+            CutoutError: cut-outs or backgrounds that cannot be used, or fewer names than asked for.
             ModuleNotFoundError: ``openmoji`` without its package.
         """
         self.config = config
@@ -35,8 +36,11 @@ class SceneSource:
         found = [cutout.name for cutout in self.cutouts]
         drawn = choose_categories(found, config.names, config.held_out, config.held_out_have_relatives, config.seed)
         self.names = drawn.training if config.categories == "training" else drawn.held_out
-        self._choices = choices_of(self.cutouts, self.names, config.split, config.seed)
-        self._rules = SceneRules(config.size, config.objects, SCALE, config.occlusion, config.tinted)
+        split = None if config.share_instances else config.split
+        self._choices = choices_of(self.cutouts, self.names, split, config.seed)
+        self._photographs = open_photographs(config.backgrounds)
+        photographed = config.photographed if config.backgrounds else 0.0
+        self._rules = SceneRules(config.size, config.objects, SCALE, config.occlusion, config.tinted, photographed)
         self._key = f"{config.seed}/{config.split}/{config.categories}"
 
     def __len__(self) -> int:
@@ -60,7 +64,7 @@ class SceneSource:
 
     def paint(self, layout: Layout) -> Scene:
         """The picture of a layout of this source."""
-        return paint(layout, self.cutouts)
+        return paint(layout, self.cutouts, self._photographs)
 
     def captions(self, index: int) -> tuple[str, ...]:
         """`sentences.CAPTIONS` captions of scene ``index``."""

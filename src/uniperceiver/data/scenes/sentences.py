@@ -22,7 +22,7 @@ def captions(layout: Layout, key: str) -> tuple[str, ...]:
     With one object: its colour, its place and the background instead of counts and relations.
     """
     draw = random.Random(key)
-    background = f"{counted(1, 'background', layout.background)}"
+    background = _background(layout)
     listed = joined(_groups(layout))
     number = len(layout.objects)
     things = "one object" if number == 1 else f"{NUMBERS[number]} objects"
@@ -48,7 +48,7 @@ def statements(layout: Layout, key: str) -> tuple[str, ...]:
     return (
         f"how many {_several(name)} are there? there {be(number)} {counted(number, name)}.",
         f"{joined(groups)} {be(total)} {things}.",
-        f"the background is {layout.background}: {joined(groups)} on {counted(1, 'background', layout.background)}.",
+        f"the background is {layout.background or 'a photograph'}: {joined(groups)} on {_background(layout)}.",
         f"there {be(number)} {counted(number, name)}." if pair is None else _both_ways(*pair),
     )
 
@@ -80,6 +80,10 @@ OPPOSITE = {
     "above": "below",
     "below": "above",
 }
+
+
+def _background(layout: Layout) -> str:
+    return "a photograph" if layout.background is None else counted(1, "background", layout.background)
 
 
 def _both_ways(side: str, a: PlacedObject, b: PlacedObject) -> str:
