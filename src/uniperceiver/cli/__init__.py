@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
+from uniperceiver.allocator import keep_heap
 from uniperceiver.cli import conversion, data, evaluation, index, prediction, reproduction, scoring, serving, training
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     With UNIPERCEIVER_TRACEBACK set in the environment the traceback is shown instead.
     """
+    keep_heap()
     try:
         app(args=None if arguments is None else list(arguments))
     except (ValueError, OSError, ImportError, ArithmeticError) as error:
