@@ -155,11 +155,7 @@ def _write(checkpoint: Checkpoint, fresh: Path) -> None:
     _write_tensors(weights, fresh / "model.safetensors")
     _write_yaml(to_data(checkpoint.model.config), fresh / "config.yaml")
     checkpoint.tokenizer.save(fresh / "tokenizer.json")
-    tasks = {
-        name: {"config": to_data(task.config), "texts": list(task.texts), "token_ids": _runs(task.token_ids)}
-        for name, task in checkpoint.tasks.items()
-    }
-    _write_yaml(tasks, fresh / "tasks.yaml")
+    _write_yaml(tasks_to_data(checkpoint.tasks), fresh / "tasks.yaml")
     if checkpoint.training is not None:
         _write_yaml(to_data(checkpoint.training), fresh / "training.yaml")
     if checkpoint.state is not None:
@@ -206,7 +202,7 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu", average: b
     return Checkpoint(
         model=model.to(device),
         tokenizer=Tokenizer.from_file(folder / "tokenizer.json"),
-        tasks={name: _stored_task(task, folder) for name, task in tasks.items()},
+        tasks=tasks_from_data(tasks, folder / "tasks.yaml"),
         training=from_data(TrainConfig, _read_yaml(training), str(training)) if training.is_file() else None,
     )
 
@@ -264,12 +260,30 @@ def _listed(runs: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
     return tuple(index for first, last in pairs for index in range(first, last + 1))
 
 
-def _stored_task(data: Any, folder: Path) -> StoredTask:
+def tasks_to_data(tasks: Mapping[str, StoredTask]) -> dict[str, Any]:
+    """Tasks as plain data for YAML or JSON."""
+    return {
+        name: {"config": to_data(task.config), "texts": list(task.texts), "token_ids": _runs(task.token_ids)}
+        for name, task in tasks.items()
+    }
+
+
+def tasks_from_data(data: Mapping[str, Any], source: Path) -> dict[str, StoredTask]:
+    """What `tasks_to_data` was given; ``source`` is the file it was read from.
+
+    Raises:
+        CheckpointError: a task that lacks something.
+        ConfigError: a task with a wrong setting.
+    """
+    return {name: _stored_task(task, source) for name, task in data.items()}
+
+
+def _stored_task(data: Any, source: Path) -> StoredTask:
     try:
-        config = from_data(TaskConfig, data["config"], str(folder / "tasks.yaml"))
+        config = from_data(TaskConfig, data["config"], str(source))
         return StoredTask(config, tuple(data["texts"]), _listed(data["token_ids"]))
     except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / 'tasks.yaml'}: a task needs config, texts and token_ids ({error})") from None
+        raise CheckpointError(f"{source}: a task needs config, texts and token_ids ({error})") from None
 
 
 def _write_yaml(data: Any, path: Path) -> None:

@@ -49,6 +49,9 @@ def evaluate(
     average: Annotated[
         bool, typer.Option("--average", help="Evaluate the moving average of the weights, kept beside them.")
     ] = False,
+    adapter: Annotated[
+        Path | None, typer.Option("--adapter", help="An adapter.safetensors to put onto the model first.")
+    ] = None,
     device: Device = "cpu",
 ) -> None:
     """Evaluate every stream on its held-out data: a table, report.json, and report.html with curves and examples."""
@@ -57,5 +60,5 @@ def evaluate(
 
     settings = load_train_config(config, named_paths(path)) if config else None
     report = out or model.parent / "report.json"
-    evaluate_checkpoint(model, settings, stream, report, device, average)
+    evaluate_checkpoint(model, settings, stream, report, device, average, adapter)
     typer.echo(f"report: {report.with_suffix('.html')}")

@@ -23,6 +23,9 @@ Pictures = Annotated[
 ModelName = Annotated[
     str, typer.Option("--model", help="A checkpoint folder, a packaged checkpoint, or owner/name on the hub.")
 ]
+Adapter = Annotated[
+    Path | None, typer.Option("--adapter", help="An adapter.safetensors, e.g. of prompt tuning, to put onto the model.")
+]
 Out = Annotated[
     Path | None, typer.Option("--out", help="Folder for the results. Default: they are printed on the terminal.")
 ]
@@ -48,6 +51,7 @@ def classify(
     pictures: Pictures,
     labels: Labels = None,
     model: ModelName = NANO,
+    adapter: Adapter = None,
     out: Out = None,
     formats: Formats = None,
     every: Every = 30,
@@ -55,7 +59,7 @@ def classify(
 ) -> None:
     """Name what pictures show."""
     names = given_names("--labels", labels)
-    predictor = _load(model, device)
+    predictor = _load(model, device, adapter)
     _run(pictures, lambda given: predictor.classify(given, names), out, formats, every)
 
 
@@ -63,6 +67,7 @@ def detect(
     pictures: Pictures,
     labels: Labels = None,
     model: ModelName = NANO,
+    adapter: Adapter = None,
     out: Out = None,
     formats: Formats = None,
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Keep objects with at least this score.")] = 0.1,
@@ -71,7 +76,7 @@ def detect(
 ) -> None:
     """Find objects: boxes and masks."""
     names = given_names("--labels", labels)
-    predictor = _load(model, device)
+    predictor = _load(model, device, adapter)
     categories = predictor.labels("detection") if names is None else names
     _run(pictures, lambda given: predictor.detect(given, names, threshold), out, formats, every, categories)
 
@@ -79,13 +84,14 @@ def detect(
 def caption(
     pictures: Pictures,
     model: ModelName = NANO,
+    adapter: Adapter = None,
     out: Out = None,
     formats: Formats = None,
     every: Every = 30,
     device: Device = "cpu",
 ) -> None:
     """Say what pictures show in a sentence."""
-    predictor = _load(model, device)
+    predictor = _load(model, device, adapter)
     _run(pictures, predictor.caption, out, formats, every)
 
 
@@ -94,6 +100,7 @@ def match(
     text: Annotated[list[str] | None, typer.Option("--text", help="A text to compare with. Repeatable.")] = None,
     texts: Annotated[Path | None, typer.Option("--texts", help="A file with one text a line.")] = None,
     model: ModelName = NANO,
+    adapter: Adapter = None,
     out: Out = None,
     formats: Formats = None,
     every: Every = 30,
@@ -103,7 +110,7 @@ def match(
     compared = list(text or []) + ([] if texts is None else _lines("--texts", texts))
     if not compared:
         raise ValueError("match needs texts: give --text, once or more, or --texts with a file")
-    predictor = _load(model, device)
+    predictor = _load(model, device, adapter)
     _run(pictures, lambda given: predictor.match(given, compared), out, formats, every)
 
 
@@ -114,6 +121,7 @@ def answer(
         str | None, typer.Option("--answers", help='"yes, no", or a text file with one a line. Default: as trained.')
     ] = None,
     model: ModelName = NANO,
+    adapter: Adapter = None,
     out: Out = None,
     formats: Formats = None,
     every: Every = 30,
@@ -121,7 +129,7 @@ def answer(
 ) -> None:
     """Answer a question about pictures."""
     candidates = given_names("--answers", answers)
-    predictor = _load(model, device)
+    predictor = _load(model, device, adapter)
     _run(pictures, lambda given: predictor.answer(given, question, candidates), out, formats, every)
 
 
@@ -129,13 +137,14 @@ def fill(
     texts: Annotated[list[str], typer.Argument(help='Texts with [MASK] where a word is missing: "a [MASK] car".')],
     picture: Annotated[str | None, typer.Option("--picture", help="A picture that the texts are about.")] = None,
     model: ModelName = NANO,
+    adapter: Adapter = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print an object a line instead of text.")] = False,
     device: Device = "cpu",
 ) -> None:
     """Fill in the missing words of texts."""
     import json
 
-    filled = _load(model, device).fill_mask(texts, picture)
+    filled = _load(model, device, adapter).fill_mask(texts, picture)
     for text, slots in zip(texts, filled, strict=True):
         if as_json:
             typer.echo(json.dumps({"text": text, "slots": [slot.to_json() for slot in slots]}, ensure_ascii=False))
@@ -147,6 +156,7 @@ def embed(
     pictures: Annotated[list[str] | None, typer.Argument(help="Pictures, as for the other verbs.")] = None,
     text: Annotated[list[str] | None, typer.Option("--text", help="Embed this text. Repeatable.")] = None,
     model: ModelName = NANO,
+    adapter: Adapter = None,
     out: Out = None,
     formats: Formats = None,
     every: Every = 30,
@@ -159,7 +169,7 @@ def embed(
 
     if bool(pictures) == bool(text):
         raise ValueError("embed takes either pictures or --text")
-    predictor = _load(model, device)
+    predictor = _load(model, device, adapter)
     if pictures:
         _run(pictures, lambda given: [Embedding(v) for v in predictor.embed_image(given)], out, formats, every)
         return
@@ -169,10 +179,10 @@ def embed(
         typer.echo(json.dumps({"text": one} | Embedding(vector).to_json(), ensure_ascii=False))
 
 
-def _load(model: str, device: str) -> Predictor:
+def _load(model: str, device: str, adapter: Path | None) -> Predictor:
     from uniperceiver.predictor import Predictor
 
-    return Predictor.from_pretrained(model, device)
+    return Predictor.from_pretrained(model, device, adapter=adapter)
 
 
 def given_names(option: str, given: str | None) -> list[str] | None:

@@ -10,14 +10,12 @@ from uniperceiver.config.data import (
     CocoCaptionsConfig,
     CocoInstancesConfig,
     DatasetConfig,
-    FoldConfig,
     HuggingFaceConfig,
     ImageFolderConfig,
     ImageTextPairsConfig,
     KarpathyCaptionsConfig,
     PlainTextConfig,
     ScenesConfig,
-    VideoCsvConfig,
     VisualGenomeConfig,
     VocConfig,
     VqaConfig,
@@ -25,12 +23,14 @@ from uniperceiver.config.data import (
     WebDatasetPairsConfig,
     YoloConfig,
 )
+from uniperceiver.config.fold import FoldConfig
 from uniperceiver.config.model import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     BackboneConfig,
     DenoisingConfig,
     ImageEncoderConfig,
+    LinearHeadConfig,
     LoraConfig,
     ModelConfig,
     MoEConfig,
@@ -56,6 +56,7 @@ from uniperceiver.config.task import (
     TaskConfig,
     TaskKind,
 )
+from uniperceiver.config.text_data import GlueConfig, GlueName, LabelledTextsConfig, TextPairsConfig
 from uniperceiver.config.training import (
     OptimizerConfig,
     Parallel,
@@ -66,6 +67,11 @@ from uniperceiver.config.training import (
     TrainConfig,
     TuneConfig,
     WeightAverageConfig,
+)
+from uniperceiver.config.video_data import (
+    FrameSamplingConfig,
+    VideoCaptionsConfig,
+    VideoCsvConfig,
 )
 
 __all__ = [
@@ -78,12 +84,17 @@ __all__ = [
     "DatasetConfig",
     "DenoisingConfig",
     "FoldConfig",
+    "FrameSamplingConfig",
+    "GlueConfig",
+    "GlueName",
     "HuggingFaceConfig",
     "ImageEncoderConfig",
     "ImageFolderConfig",
     "ImageSizeConfig",
     "ImageTextPairsConfig",
     "KarpathyCaptionsConfig",
+    "LabelledTextsConfig",
+    "LinearHeadConfig",
     "LoraConfig",
     "MoEConfig",
     "ModelConfig",
@@ -102,9 +113,11 @@ __all__ = [
     "TaskKind",
     "TemperatureGroup",
     "TextEncoderConfig",
+    "TextPairsConfig",
     "TrainConfig",
     "TuneConfig",
     "UnifiedDecoderConfig",
+    "VideoCaptionsConfig",
     "VideoCsvConfig",
     "VisualGenomeConfig",
     "VocConfig",

@@ -221,6 +221,14 @@ class PromptConfig:
 
 
 @dataclass(frozen=True, config=STRICT)
+class LinearHeadConfig:
+    """A linear head beside the similarities, for one list of classes (v1's prompt tuning, its Eq. (4))."""
+
+    classes: tuple[str, ...]
+    """Names of the candidates that it scores, in order: with any others the similarities stand alone."""
+
+
+@dataclass(frozen=True, config=STRICT)
 class UnifiedDecoderConfig:
     """g: the shared Transformer; defaults are the paper's (6 BERT-base-like layers)."""
 
@@ -240,8 +248,9 @@ class UnifiedDecoderConfig:
     """Rows of a learned position table added to text tokens; 0: none (v1 adds its own in f instead)."""
     own_spe: bool = True
     """<SPE> is a learned vector of g; False: it is given by the text embedding (v1)."""
-    input_norm: bool = False
-    """A LayerNorm on every token that enters g, <SPE> included. v1 counts it to its embeddings, which share it."""
+    input_norm: Literal["per_modality", "shared"] | None = None
+    """A LayerNorm on what enters g. ``per_modality``: one each for the tokens of images and of texts, before codes are
+    added. ``shared``: one for every token with its codes, <SPE> included, which v1 counts to its embeddings."""
 
     lora: LoraConfig | None = None
     prompts: PromptConfig | None = None
@@ -297,6 +306,8 @@ class ModelConfig:
     """τ of Eq. (6) at the start; 1/τ never exceeds 100."""
     temperatures: tuple[TemperatureGroup, ...] = ()
     """Groups of tasks with a temperature each (v1); empty: all tasks share one (v2)."""
+    heads: tuple[LinearHeadConfig, ...] = ()
+    """Linear heads of classification that prompt tuning has added."""
 
     def __post_init__(self) -> None:
         """<SPE> has one owner."""

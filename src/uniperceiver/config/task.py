@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from uniperceiver.config.constraints import STRICT, Positive
+from uniperceiver.config.constraints import STRICT, Fraction, Positive
 
 TaskKind = Literal[
     "classification",
@@ -17,7 +17,12 @@ TaskKind = Literal[
     "retrieval",
     "masked_language_modeling",
     "visual_question_answering",
+    "language_modeling",
+    "text_classification",
 ]
+
+_AUGMENTED: frozenset[TaskKind] = frozenset({"classification"})
+_SMOOTHED: frozenset[TaskKind] = frozenset({"classification", "text_classification", "retrieval"})
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -34,15 +39,26 @@ class ImageSizeConfig:
     squeeze: bool = True
     """Evaluation, tasks with texts about pictures. True: the whole picture squeezed into the square; False: the shorter
     side resized to the square's, and the centre taken, as v1 does (spec/uni_perceiver_v1_moe.md, 7.5)."""
+    crops: Literal[1, 3] = 1
+    """Evaluation of videos, which are never squeezed: squares along the longer side, the centre alone or three (v1)."""
     scale: tuple[float, float] = (0.08, 1.0)
     """Training. Random resized crop: range of the area kept. Detection: range of the large scale jitter."""
     flip: bool = True
     """Training: mirror half of the pictures. False where texts speak of left and right. Visual question answering never
     mirrors."""
     shorter_side: tuple[int, int] | None = None
-    """Detection in training, instead of ``scale``: the shorter side drawn between these (200, 1800 in App. B)…"""
+    """Training, instead of ``scale``: the shorter side drawn between these (detection: 200, 1800 in App. B), then a
+    random square of ``train`` pixels."""
     longest: Positive = 2400
-    """…with the longer side at most this."""
+    """Detection: with ``shorter_side``, the longer side is at most this."""
+    rand_augment: Annotated[int, Field(ge=0, le=10)] | None = None
+    """Training, pictures of classification: two random changes of each (RandAugment), this many tenths of the strongest
+    ones. None: no such changes."""
+
+    def __post_init__(self) -> None:
+        """The shorter side is a range."""
+        if self.shorter_side is not None and not 0 < self.shorter_side[0] <= self.shorter_side[1]:
+            raise ValueError(f"image.shorter_side {self.shorter_side}: expected the smallest and the largest")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -60,11 +76,25 @@ class TaskConfig:
     what ``vocabulary_from_data`` finds."""
     vocabulary_from_data: bool = False
     """True: Y is the tokens that occur in the stream's training texts."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Classification and retrieval, training only: this part of the probability is spread over all of Y."""
+    random_erasing: Fraction = 0.0
+    """Classification, training only: probability that a rectangle of a picture becomes noise."""
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    """Classification, training only: α of mixup; 0: none. With ``cutmix`` as well, one is drawn for each batch."""
+    cutmix: Annotated[float, Field(ge=0)] = 0.0
+    """Classification, training only: α of cutmix; 0: none."""
     gather_negatives: bool = True
     """Retrieval, training only: negatives are the pairs of all processes (Tab. 4, "Gather Feature"); False: of the own
     process alone."""
     answers: Positive = 3129
     """Visual question answering: Y is this many most frequent answers of the training data."""
+    template: str = "{first} {end} it is {slot} ."
+    """Text classification: how the texts of a record become one, with ``{first}``, ``{second}``, ``{slot}``, where the
+    word of the class is predicted, and ``{end}``, the end token; or the name of a GLUE task, for v1's template and
+    words (cola, sst2, mrpc, qqp, stsb, mnli, qnli, rte, wnli)."""
+    label_words: dict[str, str] | None = None
+    """Text classification: class name → the word that stands for it. None: GLUE's, or else the names themselves."""
     suppress_above: Annotated[float, Field(gt=0, le=1)] | None = None
     """Detection: of regions that overlap more than this (IoU), only the one of the highest objectness is given. None:
     all, as in the paper, where long training leaves no duplicates."""
@@ -77,3 +107,15 @@ class TaskConfig:
     """Beam search width in captioning; 1 is greedy."""
     length_penalty: float = 0.0
     """Captioning: scores are divided by (words + 1) to this power."""
+
+    def __post_init__(self) -> None:
+        """What a task does not do is not to be asked of it."""
+        augments = self.random_erasing or self.mixup or self.cutmix or self.image.rand_augment is not None
+        if augments and self.kind not in _AUGMENTED:
+            raise ValueError(
+                "random_erasing, mixup, cutmix and image.rand_augment are for classification of pictures and clips, "
+                f"not for {self.kind}: remove them"
+            )
+        if self.label_smoothing and self.kind not in _SMOOTHED:
+            known = ", ".join(sorted(_SMOOTHED))
+            raise ValueError(f"label_smoothing is for {known}, not for {self.kind}: remove it")

@@ -120,15 +120,18 @@ class TuneConfig:
 
     mode: Literal["full", "frozen", "lora", "prompt"] = "full"
     """``full``: everything; ``frozen``: g and the temperature, the encoders f stay; ``lora``: low-rank updates of the
-    linear maps of g; ``prompt``: deep prompts in g, and its norms."""
+    linear maps of g; ``prompt``: deep prompts in g, its norms, <SPE>, and linear heads of classification."""
     rank: Positive = 8
     """``lora``: rank of an update."""
     alpha: Annotated[float, Field(gt=0)] = 16.0
     """``lora``: updates are multiplied by alpha / rank."""
     prompts: Positive = 10
     """``prompt``: prompts in a layer."""
-    target_prompts: bool = False
-    """``prompt``: prompts of their own for targets y; False: those of inputs x."""
+    target_prompts: bool = True
+    """``prompt``: prompts of their own for targets y, as Tab. 9 of the v1 paper counts them; False: those of inputs x.
+    """
+    linear_head: bool = True
+    """``prompt``: classification also gets a linear head (Eq. (4) of the v1 paper)."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -146,6 +149,8 @@ class TrainConfig:
     """Weights to start parts of the model from, later ones over earlier ones: files or folders of Mask DINO, BERT,
     RoBERTa, timm, MoCo v2 or CLIP, or of this project (docs/checkpoints.md)."""
     tune: TuneConfig = field(default_factory=TuneConfig)
+    drop_path: Fraction | None = None
+    """Rate of stochastic depth in g; None: the model's."""
     sampling: Sampling = "unmixed"
     """Tab. 4. ``unmixed``: a step trains one stream, drawn with probability s_k; ``mixed``: every stream, with loss
     weight s_k and the share s_k of its batch."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import RandomResizedCrop
+from torchvision.transforms.v2 import Compose, RandAugment, RandomResizedCrop, Resize
+from torchvision.transforms.v2 import RandomCrop as RandomSquare
 from torchvision.transforms.v2 import functional as F
 
 from uniperceiver.config import ImageSizeConfig, TaskKind
@@ -26,15 +27,20 @@ from uniperceiver.data.detection_transforms import (
 from uniperceiver.data.records import (
     CaptionedImage,
     LabelledImage,
-    LabelledVideo,
+    LabelledText,
+    PairedText,
     QuestionedImage,
     Record,
     TextRecord,
+    Video,
 )
+from uniperceiver.data.video_transforms import jittered_crop, uniform_crops
 
 Transform = Callable[[Record], Record]
 Picture = LabelledImage | CaptionedImage | QuestionedImage
 
+_GREY = [124, 116, 104]
+"""ImageNet's mean colour, of 255, where a picture is turned or shifted out of its square."""
 RESIZE_FOR_CROP = 256 / 224
 """Evaluation resizes to this many times the crop's side, then crops the centre (v1: spec, section 7.5)."""
 
@@ -43,29 +49,34 @@ def train_transform(kind: TaskKind, size: ImageSizeConfig) -> Transform:
     """What a task's training pictures go through.
 
     Paper: "similar to Uni-Perceiver" (App. B), which augments every data set differently. Here all tasks but detection
-    have one random resized crop, and a flip unless they ask about sides; no colour changes.
+    have one random crop, and a flip unless they ask about sides; colours change with ``rand_augment`` alone, v1's.
     """
+    crop = RandomCrop(size.train, size.scale, size.flip, size.shorter_side)
     transforms: dict[TaskKind, Transform] = {
-        "classification": RandomCrop(size.train, size.scale, size.flip),
-        "captioning": RandomCrop(size.train, size.scale, size.flip),
-        "retrieval": RandomCrop(size.train, size.scale, size.flip),
-        "visual_question_answering": RandomCrop(size.train, size.scale, flip=False),
+        "classification": ChangedAtRandom(crop, size.rand_augment),
+        "captioning": crop,
+        "retrieval": PicturesAlone(crop),
+        "visual_question_answering": replace(crop, flip=False),
         "detection": DetectionCrop(size.train, _detection_resizing(size), size.flip),
         "masked_language_modeling": unchanged,
+        "text_classification": unchanged,
+        "language_modeling": PicturesAlone(crop),
     }
     return transforms[kind]
 
 
 def test_transform(kind: TaskKind, size: ImageSizeConfig) -> Transform:
     """What a task's pictures go through in evaluation and inference; nothing in it is random."""
-    described = SquareResize(size.test) if size.squeeze else CentreCrop(size.test, margin=1.0)
+    described = SquareResize(size.test, size.crops) if size.squeeze else CentreCrop(size.test, 1.0, size.crops)
     transforms: dict[TaskKind, Transform] = {
-        "classification": CentreCrop(size.test),
+        "classification": CentreCrop(size.test, crops=size.crops),
         "captioning": described,
-        "retrieval": described,
+        "retrieval": described,  # the very transform of captioning, so that a predictor encodes a picture once for both
         "visual_question_answering": described,
         "detection": DetectionResize(size.test, size.test_longest),
         "masked_language_modeling": unchanged,
+        "text_classification": unchanged,
+        "language_modeling": PicturesAlone(described),
     }
     return transforms[kind]
 
@@ -82,9 +93,20 @@ def unchanged(record: Record) -> Record:
     Raises:
         TypeError: the record is not a text.
     """
-    if not isinstance(record, TextRecord):
-        raise TypeError(f"this task reads texts (plain_text data), got a {type(record).__name__}")
+    if not isinstance(record, TextRecord | LabelledText):
+        raise TypeError(f"this task reads texts (plain_text data and the like), got a {type(record).__name__}")
     return record
+
+
+@dataclass(frozen=True)
+class PicturesAlone:
+    """Pictures are transformed, texts left as they are."""
+
+    of_pictures: Transform
+
+    def __call__(self, record: Record) -> Record:
+        """The record, its picture transformed if it has one."""
+        return record if isinstance(record, TextRecord | PairedText) else self.of_pictures(record)
 
 
 # --- one picture, one label or text -----------------------------------------------------------------------------------
@@ -92,24 +114,58 @@ def unchanged(record: Record) -> Record:
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """Random resized crop to a square, bicubic, aspect ratio within 3:4 and 4:3, then perhaps a horizontal flip."""
+    """Random resized crop to a square, bicubic, aspect ratio within 3:4 and 4:3, then perhaps a horizontal flip.
+
+    With ``shorter_side`` the picture keeps its aspect ratio: that side is drawn from the range, then the square.
+    """
 
     side: int
     scale: tuple[float, float]
     """Range of the part of the area that is kept."""
     flip: bool
+    shorter_side: tuple[int, int] | None = None
 
     def __call__(self, record: Record) -> Record:
-        """The record with a (3, side, side) picture, or frames of that size, all cut alike."""
-        if isinstance(record, LabelledVideo):
-            return replace(record, frames=self._cropped(record.frames))
+        """The record with a (3, side, side) picture; of a video, with frames of that size (`jittered_crop`)."""
+        if isinstance(record, Video):
+            return replace(record, frames=jittered_crop(record.frames, self.side, self.flip))
         picture = _picture(record)
         return replace(picture, image=self._cropped(picture.image))
 
     def _cropped(self, pixels: Tensor) -> Tensor:
-        crop = RandomResizedCrop(self.side, scale=self.scale, interpolation=InterpolationMode.BICUBIC, antialias=True)
-        cropped: Tensor = crop(pixels)
+        cropped: Tensor = self._crop()(pixels)
         return F.horizontal_flip(cropped) if self.flip and torch.rand(()) < 0.5 else cropped
+
+    def _crop(self) -> Callable[[Tensor], Tensor]:
+        if self.shorter_side is None:
+            return RandomResizedCrop(
+                self.side, scale=self.scale, interpolation=InterpolationMode.BICUBIC, antialias=True
+            )
+        smallest, largest = self.shorter_side
+        drawn = int(torch.randint(smallest, largest + 1, ()))
+        resize = Resize([drawn], interpolation=InterpolationMode.BICUBIC, antialias=True)
+        return Compose([resize, RandomSquare(self.side, pad_if_needed=True)])
+
+
+@dataclass(frozen=True)
+class ChangedAtRandom:
+    """A crop, and for pictures RandAugment (arXiv:1909.13719): two of 14 changes, drawn anew for every picture.
+
+    ``magnitude`` counts tenths of the strongest changes, as timm's ``m9`` does. Paper: the changes are DeiT's, timm's,
+    which vary the magnitude a little and leave half of the changes out; torchvision's do neither.
+    """
+
+    crop: Transform
+    magnitude: int | None
+    """None: the crop alone."""
+
+    def __call__(self, record: Record) -> Record:
+        """The record with a changed picture; videos are only cropped."""
+        cropped = self.crop(record)
+        if self.magnitude is None or not isinstance(cropped, LabelledImage):
+            return cropped
+        change = RandAugment(2, self.magnitude, 11, InterpolationMode.BILINEAR, fill=_GREY)
+        return replace(cropped, image=change(cropped.image))
 
 
 @dataclass(frozen=True)
@@ -118,19 +174,26 @@ class CentreCrop:
 
     side: int
     margin: float = RESIZE_FOR_CROP
+    crops: int = 1
+    """Of a video."""
 
     def __call__(self, record: Record) -> Record:
-        """The record with a (3, side, side) picture, or frames of that size, whose margin is one (v1, 7.5)."""
-        if isinstance(record, LabelledVideo):
-            return replace(record, frames=self._cropped(record.frames, 1.0))
-        picture = _picture(record)
-        return replace(picture, image=self._cropped(picture.image, self.margin))
+        """The record with a (3, side, side) picture; of a video, with frames of that size (`uniform_crops`).
 
-    def _cropped(self, pixels: Tensor, margin: float) -> Tensor:
+        Pairs of texts stay as they are.
+        """
+        if isinstance(record, PairedText):
+            return record
+        if isinstance(record, Video):
+            return replace(record, frames=uniform_crops(record.frames, self.side, self.crops))
+        picture = _picture(record)
+        return replace(picture, image=self._cropped(picture.image))
+
+    def _cropped(self, pixels: Tensor) -> Tensor:
         shorter = min(pixels.shape[-2:])
         # What lies further from the centre cannot be in the crop, and resizing a very long picture takes its memory.
         near = F.center_crop(pixels, [min(length, 2 * shorter) for length in pixels.shape[-2:]])
-        resized_side = int(self.side * margin)
+        resized_side = int(self.side * self.margin)
         resized = F.resize(near, [resized_side], interpolation=InterpolationMode.BICUBIC, antialias=True)
         return F.center_crop(resized, [self.side, self.side])
 
@@ -140,9 +203,15 @@ class SquareResize:
     """The whole picture resized to a square, bicubic: nothing that a sentence may speak of is cut off."""
 
     side: int
+    crops: int = 1
+    """Of a video, which is not squeezed."""
 
     def __call__(self, record: Record) -> Record:
-        """The record with a (3, side, side) picture."""
+        """The record with a (3, side, side) picture; of a video, with `uniform_crops`; pairs of texts as they are."""
+        if isinstance(record, PairedText):
+            return record
+        if isinstance(record, Video):
+            return replace(record, frames=uniform_crops(record.frames, self.side, self.crops))
         picture = _picture(record)
         size = [self.side, self.side]
         image = F.resize(picture.image, size, interpolation=InterpolationMode.BICUBIC, antialias=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from uniperceiver.adapter import adapted
 from uniperceiver.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from uniperceiver.config import ConfigError, StreamConfig, TrainConfig
 from uniperceiver.data.datasets import Dataset
@@ -28,6 +29,7 @@ def evaluate_checkpoint(
     report: Path,
     device: torch.device | str = "cpu",
     average: bool = False,
+    adapter: Path | None = None,
 ) -> dict[str, StreamReport]:
     """Evaluate the model in ``folder``, print a table, write ``report`` and beside it the same as HTML, with pictures.
 
@@ -39,6 +41,7 @@ def evaluate_checkpoint(
             ``log.jsonl`` that training writes beside the checkpoint.
         device: where to compute.
         average: evaluate the moving average of the weights (``weight_average`` in training) in their place.
+        adapter: a file of prompts or low-rank updates (`uniperceiver.adapter`) to put onto the model.
 
     Raises:
         CheckpointError: not a checkpoint, or one without a training configuration while ``config`` is None.
@@ -48,6 +51,8 @@ def evaluate_checkpoint(
     if report.suffix == ".html":
         raise ValueError(f"--out {report} is where the JSON goes: name it .json, the HTML file is written beside it")
     checkpoint = load_checkpoint(folder, device, average)
+    if adapter is not None:
+        checkpoint = adapted(checkpoint, adapter)
     config = config or checkpoint.training
     if config is None:
         raise CheckpointError(f"{folder} does not say what it was trained on: give --config and its --path options")

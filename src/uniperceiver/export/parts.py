@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from uniperceiver.batches import TextBatch, VideoBatch
 from uniperceiver.boxes import cxcywh_to_xyxy
-from uniperceiver.likelihood import log_likelihood
+from uniperceiver.likelihood import similarity
 from uniperceiver.model.image_encoder import ImageFeatures
+from uniperceiver.model.linear_head import LinearHead
 from uniperceiver.model.patch_tokens import PatchTokens
 from uniperceiver.model.proposals.outputs import mask_logits
 from uniperceiver.model.segments import Decoded, Modality, Segment, Side, TaskAttributes
@@ -88,15 +89,17 @@ class TextSide(nn.Module):
 class Names(nn.Module):
     """A fixed set of labels, encoded once: Eq. (6) with constant targets and τ."""
 
-    def __init__(self, encoded: Tensor, temperature: Tensor) -> None:
-        """``encoded`` (Y, D) are the labels' representations."""
+    def __init__(self, encoded: Tensor, temperature: Tensor, head: LinearHead | None = None) -> None:
+        """``encoded`` (Y, D) are the labels' representations; ``head`` is what prompt tuning has added for them."""
         super().__init__()
+        self.head = head
         self.register_buffer("encoded", encoded.detach().clone())
         self.register_buffer("temperature", temperature.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
         """Read-outs (…, D) -> probabilities (…, Y)."""
-        return log_likelihood(x, self.get_buffer("encoded"), self.get_buffer("temperature")).exp()
+        similarities = similarity(x, self.get_buffer("encoded"), self.get_buffer("temperature"))
+        return (similarities if self.head is None else self.head(x, similarities)).softmax(dim=-1)
 
 
 class Classifier(nn.Module):
@@ -105,7 +108,8 @@ class Classifier(nn.Module):
     def __init__(self, model: UniPerceiver, attributes: TaskAttributes, candidates: CandidateSet) -> None:
         super().__init__()
         self.reader = PictureReader(model, attributes)
-        self.names = Names(candidates.encode(model, attributes), model.temperature("img_cls"))
+        encoded, head = candidates.encode(model, attributes), model.head_for(candidates.texts)
+        self.names = Names(encoded, model.temperature("img_cls"), head)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """They add up to one for each picture."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from uniperceiver.config import ModelConfig, PatchEncoderConfig, TemperatureGrou
 from uniperceiver.linear import use_quick_products
 from uniperceiver.model.image_encoder import ImageEncoder, ImageFeatures
 from uniperceiver.model.layers.attention import KeyValues
+from uniperceiver.model.linear_head import LinearHead
 from uniperceiver.model.patch_tokens import PatchTokens
 from uniperceiver.model.segments import Decoded, Segment, Side, TaskAttributes
 from uniperceiver.model.text_encoder import TextEncoder
@@ -20,7 +22,7 @@ from uniperceiver.model.word_embedding import WordEmbedding
 
 _SHARPEST = 100.0
 """Bound of 1/τ."""
-_PARTS = ("f_image.backbone", "f_image.proposals", "f_image", "f_text", "g")
+_PARTS = ("f_image.backbone", "f_image.proposals", "f_image", "f_text", "g", "heads")
 
 
 def part_of(name: str) -> str:
@@ -51,6 +53,7 @@ class UniPerceiver(nn.Module):
         else:
             self.f_text = TextEncoder(config.text, width)
         self.g = UnifiedDecoder(config.decoder)
+        self.heads = nn.ModuleList(LinearHead(head, width) for head in config.heads)
         start = torch.tensor(-math.log(config.initial_temperature))
         if config.temperatures:
             self.log_inverse_temperatures = nn.ParameterDict({n: start.clone() for n in config.temperatures})
@@ -110,6 +113,14 @@ class UniPerceiver(nn.Module):
         bound = learned.new_tensor(math.log(_SHARPEST))
         return torch.where(learned <= bound, learned, bound).neg().exp()
 
+    def head_for(self, classes: Sequence[str]) -> LinearHead | None:
+        """The linear head that prompt tuning has added for these class names, in this order; None without one."""
+        for head in self.heads:
+            assert isinstance(head, LinearHead)
+            if head.classes == tuple(classes):
+                return head
+        return None
+
     def _log_inverse_temperature(self, group: TemperatureGroup | None) -> nn.Parameter:
         if not self.config.temperatures:
             return self.log_inverse_temperature
@@ -120,6 +131,6 @@ class UniPerceiver(nn.Module):
 
     def deployed_parameters(self, streams: int = 1) -> int:
         """Number of parameters when g is folded for this many streams of tokens (Tab. 6, "#params", counts one)."""
-        encoders = sum(p.numel() for module in (self.f_image, self.f_text) for p in module.parameters())
+        encoders = sum(p.numel() for module in (self.f_image, self.f_text, self.heads) for p in module.parameters())
         temperatures = max(len(self.config.temperatures), 1)
         return encoders + self.g.deployed_parameters(streams) + temperatures

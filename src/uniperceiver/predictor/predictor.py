@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from uniperceiver.adapter import adapted
 from uniperceiver.checkpoint import Checkpoint, load_checkpoint
 from uniperceiver.config import TaskKind, to_data
 from uniperceiver.data.records import CaptionedImage, LabelledImage, QuestionedImage, Record, TextRecord
@@ -96,10 +97,19 @@ class Predictor:
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path, device: torch.device | str = "cpu", *, revision: str | None = None
+        cls,
+        name: str | Path,
+        device: torch.device | str = "cpu",
+        *,
+        revision: str | None = None,
+        adapter: str | Path | None = None,
     ) -> Self:
-        """Load what `find_checkpoint` finds: a folder, a packaged checkpoint, or ``owner/name`` on the hub."""
-        return cls.from_checkpoint(find_checkpoint(name, revision), device)
+        """Load what `find_checkpoint` finds: a folder, a packaged checkpoint, or ``owner/name`` on the hub.
+
+        ``adapter`` is a file of prompts or low-rank updates (`uniperceiver.adapter`) to put onto the model.
+        """
+        checkpoint = load_checkpoint(find_checkpoint(name, revision))
+        return cls(checkpoint if adapter is None else adapted(checkpoint, Path(adapter)), device)
 
     def push_to_hub(self, repository: str, *, private: bool = False, card: str | None = None) -> str:
         """Publish weights, configuration, tokenizer and candidates as ``owner/name``; the address of the commit.

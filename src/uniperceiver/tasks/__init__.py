@@ -9,9 +9,11 @@ from uniperceiver.tasks.candidates import CandidateSet
 from uniperceiver.tasks.captioning import CaptioningTask
 from uniperceiver.tasks.classification import ClassificationTask
 from uniperceiver.tasks.detection import DetectionTask
+from uniperceiver.tasks.language_modeling import LanguageModelingTask
 from uniperceiver.tasks.masked_language_modeling import MaskedLanguageModelingTask
 from uniperceiver.tasks.retrieval import RetrievalTask
 from uniperceiver.tasks.task import Task, TaskSetting
+from uniperceiver.tasks.text_classification import TextClassificationTask
 from uniperceiver.tasks.visual_question_answering import VisualQuestionAnsweringTask
 
 AnyTask = (
@@ -21,6 +23,8 @@ AnyTask = (
     | RetrievalTask
     | MaskedLanguageModelingTask
     | VisualQuestionAnsweringTask
+    | LanguageModelingTask
+    | TextClassificationTask
 )
 
 TASKS: dict[TaskKind, type[AnyTask]] = {
@@ -30,10 +34,15 @@ TASKS: dict[TaskKind, type[AnyTask]] = {
     "retrieval": RetrievalTask,
     "masked_language_modeling": MaskedLanguageModelingTask,
     "visual_question_answering": VisualQuestionAnsweringTask,
+    "language_modeling": LanguageModelingTask,
+    "text_classification": TextClassificationTask,
 }
 
-NAMING_TASKS: frozenset[TaskKind] = frozenset({"classification", "detection"})
+NAMING_TASKS: frozenset[TaskKind] = frozenset({"classification", "detection", "text_classification"})
 """Tasks whose candidates are the class names of their data: of other data they need other candidates."""
+
+HEADED_TASKS: frozenset[TaskKind] = frozenset({"classification", "text_classification"})
+"""Tasks that choose one of a few classes: prompt tuning gives them a linear head (`class_logits`)."""
 
 
 def find_candidates(setting: TaskSetting, dataset: Any) -> CandidateSet:

@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 
 from uniperceiver.batches import ImageBatch, VideoBatch
-from uniperceiver.config import PatchEncoderConfig
+from uniperceiver.data.batch_augmentation import erase, mix
 from uniperceiver.data.records import LabelledImage, LabelledVideo
-from uniperceiver.likelihood import log_likelihood, negative_log_likelihood
 from uniperceiver.model.image_encoder import ImageFeatures
 from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.predictions import Classification
-from uniperceiver.tasks.candidates import CandidateSet
+from uniperceiver.tasks.candidates import CandidateSet, Draw
+from uniperceiver.tasks.class_logits import class_logits, classification_loss
 from uniperceiver.tasks.task import NamedData, TaskSetting
+from uniperceiver.tasks.visual_input import encode_visual, mean_over_views, visual_batch
 
 LISTED = 100
 """Classes named in a prediction, at most."""
@@ -26,7 +27,7 @@ LISTED = 100
 
 @dataclass(frozen=True)
 class ClassificationBatch:
-    """Pictures, or clips, and their classes."""
+    """Pictures, or videos, and their classes."""
 
     images: ImageBatch | VideoBatch
     labels: Tensor
@@ -52,52 +53,53 @@ class ClassificationTask:
         return CandidateSet.from_texts(dataset.names, setting.tokenizer)
 
     def collate(self, records: Sequence[LabelledImage | LabelledVideo]) -> ClassificationBatch:
-        """Pictures normalised and padded to one size, or clips of one shape, and their classes.
-
-        Raises:
-            ValueError: clips for a model that reads single pictures.
-        """
-        return ClassificationBatch(self._images(records), torch.tensor([r.label for r in records]))
-
-    def _images(self, records: Sequence[LabelledImage | LabelledVideo]) -> ImageBatch | VideoBatch:
-        backbone = self.setting.backbone
-        clips = [record.frames for record in records if isinstance(record, LabelledVideo)]
-        if not clips:
-            pictures = [record.image for record in records if isinstance(record, LabelledImage)]
-            return ImageBatch.from_images(pictures, backbone.image_mean, backbone.image_std)
-        if not isinstance(backbone, PatchEncoderConfig):
-            raise ValueError("videos need a model whose f_image reads frames (image.kind patches, v1)")
-        return VideoBatch.from_videos(clips, backbone.video_mean, backbone.video_std)
+        """Pictures or videos as `visual_batch` makes them, and their classes."""
+        return ClassificationBatch(
+            visual_batch(records, self.setting.backbone), torch.tensor([r.label for r in records])
+        )
 
     def loss(self, model: UniPerceiver, batch: ClassificationBatch) -> dict[str, Tensor]:
         """Eq. (7): the mean over the pictures."""
         drawn = self.candidates.draw(batch.labels, self.setting.config.sampled_candidates)
-        names = self.candidates.encode(model, self.attributes, drawn.index)
-        x = self._represent(model, _encode(model, batch))
-        return {"names": negative_log_likelihood(x, names, _temperature(model, batch), drawn.targets).mean()}
+        images, targets = self._augmented(batch.images, drawn)
+        logits = self._logits(model, batch, encode_visual(model, images), drawn.index)
+        return {"names": classification_loss(logits, targets, self.setting.config.label_smoothing)}
+
+    def _augmented(self, images: ImageBatch | VideoBatch, drawn: Draw) -> tuple[ImageBatch | VideoBatch, Tensor]:
+        """Pictures erased and mixed as the configuration says; their classes (B,), or shares (B, n) of the drawn ones.
+
+        Pictures of a training have one size and no padding.
+        """
+        config, pixels, targets = self.setting.config, images.pixels, drawn.targets
+        if config.random_erasing:
+            pixels = erase(pixels, config.random_erasing)
+        if config.mixup or config.cutmix:
+            classes = len(self.candidates) if drawn.index is None else len(drawn.index)
+            pixels, targets = mix(pixels, targets, classes, config.mixup, config.cutmix)
+        return replace(images, pixels=pixels), targets
 
     @torch.no_grad()
     def predict(
         self, model: UniPerceiver, batch: ClassificationBatch, features: ImageFeatures | None = None
     ) -> list[Classification]:
-        """The most likely classes of every picture, Eq. (5), at most `LISTED`."""
-        names = self.candidates.encode(model, self.attributes)
-        x = self._represent(model, features or _encode(model, batch))
-        log_probabilities = log_likelihood(x, names, _temperature(model, batch))
-        best = log_probabilities.double().exp().topk(min(LISTED, len(self.candidates)), dim=1)
+        """The most likely classes of every picture, Eq. (5), at most `LISTED`.
+
+        Of a video, those that are the most likely on average over its views.
+        """
+        logits = self._logits(model, batch, features or encode_visual(model, batch.images))
+        probabilities = mean_over_views(logits.log_softmax(dim=1).double().exp(), batch.images)
+        best = probabilities.topk(min(LISTED, len(self.candidates)), dim=1)
         return [
             Classification(index, tuple(self.candidates.texts[i] for i in index), probability)
             for index, probability in zip(best.indices.cpu().numpy(), best.values.cpu().numpy(), strict=True)
         ]
 
-    def _represent(self, model: UniPerceiver, features: ImageFeatures) -> Tensor:
-        return model.decode(features.segment, attributes=self.attributes).spe
-
-
-def _encode(model: UniPerceiver, batch: ClassificationBatch) -> ImageFeatures:
-    if isinstance(batch.images, VideoBatch):
-        return ImageFeatures(model.encode_video(batch.images), None)
-    return model.encode_image(batch.images)
+    def _logits(
+        self, model: UniPerceiver, batch: ClassificationBatch, features: ImageFeatures, index: Tensor | None = None
+    ) -> Tensor:
+        """(B, Y), or (B, n) for the candidates at ``index``."""
+        x = model.decode(features.segment, attributes=self.attributes).spe
+        return class_logits(model, x, self.candidates, self.attributes, _temperature(model, batch), index)
 
 
 def _temperature(model: UniPerceiver, batch: ClassificationBatch) -> Tensor:

@@ -1,4 +1,4 @@
-"""Image-text retrieval: <SPE> ‖ image against the captions of the batch, and the captions against the images."""
+"""Retrieval: <SPE> ‖ image, or a text, against the texts of the batch, and these against the images, or texts."""
 
 from __future__ import annotations
 
@@ -12,42 +12,45 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from uniperceiver.batches import ImageBatch, TextBatch
-from uniperceiver.data.records import CaptionedImage
+from uniperceiver.batches import ImageBatch, TextBatch, VideoBatch
+from uniperceiver.data.records import CaptionedImage, CaptionedVideo, PairedText
 from uniperceiver.distributed import gather, gather_with_gradient, rank
 from uniperceiver.likelihood import similarity
 from uniperceiver.model.image_encoder import ImageFeatures
-from uniperceiver.model.segments import TaskAttributes
+from uniperceiver.model.segments import Segment, TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.predictions import Embeddings
 from uniperceiver.tasks.candidates import CandidateSet
 from uniperceiver.tasks.task import TaskSetting, seeded_generator
+from uniperceiver.tasks.visual_input import encode_visual, mean_over_views, visual_batch
+from uniperceiver.text_predictions import TextEmbeddings
 
 
 @dataclass(frozen=True)
 class RetrievalBatch:
-    """Pictures and their captions."""
+    """Pictures, or videos, and their captions, or texts and their partners."""
 
-    images: ImageBatch
+    queries: ImageBatch | VideoBatch | TextBatch
+    """B pictures, videos or texts."""
     text: TextBatch
-    """(N, L), all captions of all pictures, picture by picture."""
+    """(N, L), all captions of all pictures, picture by picture, or all partners of all texts."""
     drawn: Tensor
-    """(B,) int64 into the N captions, the partner of each picture in training."""
-    image_keys: Tensor
-    """(B,) int64, equal for the same picture."""
+    """(B,) int64 into the N texts, the partner of each query in training."""
+    query_keys: Tensor
+    """(B,) int64, equal for the same picture or text."""
     text_keys: Tensor
-    """(B,) int64, equal where the drawn captions say the same."""
+    """(B,) int64, equal where the drawn texts say the same."""
     counts: tuple[int, ...]
-    """Number of captions of each of the B pictures."""
+    """Number of captions or partners of each of the B queries."""
 
     def to(self, device: torch.device | str) -> Self:
         """The batch on another device."""
         return replace(
             self,
-            images=self.images.to(device),
+            queries=self.queries.to(device),
             text=self.text.to(device),
             drawn=self.drawn.to(device),
-            image_keys=self.image_keys.to(device),
+            query_keys=self.query_keys.to(device),
             text_keys=self.text_keys.to(device),
         )
 
@@ -56,10 +59,12 @@ class RetrievalTask:
     """Each side's Y is the other side of the batch, gathered over all processes.
 
     The picture is the input and the caption the target, with the routing attributes that follow; both directions
-    compare the same two representations (v1: spec/uni_perceiver_v1_moe.md, section 6).
+    compare the same two representations (v1: spec/uni_perceiver_v1_moe.md, section 6). A text may stand in the place of
+    the picture ("text-only retrieval", Sec. 3.2 of v1).
     """
 
     attributes = TaskAttributes(input_image=True, input_text=False)
+    attributes_of_texts = TaskAttributes(input_image=False, input_text=True)
 
     def __init__(self, setting: TaskSetting, candidates: CandidateSet) -> None:
         """``candidates`` is empty, since the targets are in the batch, or has the texts that a user compares with."""
@@ -71,24 +76,42 @@ class RetrievalTask:
         """None: the targets are in the batch."""
         return CandidateSet.from_texts((), setting.tokenizer)
 
-    def collate(self, records: Sequence[CaptionedImage]) -> RetrievalBatch:
-        """All captions as token ids, long ones cut at the end, and one drawn per picture."""
-        tokenizer, backbone = self.setting.tokenizer, self.setting.backbone
-        texts = [caption for record in records for caption in record.captions]
-        ids = tokenizer.encode_batch(texts, self.setting.config.max_tokens)
-        counts = tuple(len(record.captions) for record in records)
+    def collate(self, records: Sequence[CaptionedImage | CaptionedVideo | PairedText]) -> RetrievalBatch:
+        """All captions or partners as token ids, long ones cut at the end, and one drawn per record.
+
+        Raises:
+            ValueError: pictures and texts together.
+        """
+        tokenizer = self.setting.tokenizer
+        partners = [record.partners if isinstance(record, PairedText) else record.captions for record in records]
+        ids = tokenizer.encode_batch([text for row in partners for text in row], self.setting.config.max_tokens)
+        counts = tuple(map(len, partners))
         generator = seeded_generator()
         drawn = [
             first + generator.randrange(count) for first, count in zip(accumulate((0, *counts)), counts, strict=False)
         ]
+        names = [record.text if isinstance(record, PairedText) else record.image_id for record in records]
         return RetrievalBatch(
-            images=ImageBatch.from_images([r.image for r in records], backbone.image_mean, backbone.image_std),
+            queries=self._queries(records),
             text=TextBatch.from_ids(ids, tokenizer.padding_id),
             drawn=torch.tensor(drawn),
-            image_keys=torch.tensor([_key(r.image_id) for r in records]),
+            query_keys=torch.tensor([_key(name) for name in names]),
             text_keys=torch.tensor([_key(str(ids[row])) for row in drawn]),
             counts=counts,
         )
+
+    def _queries(
+        self, records: Sequence[CaptionedImage | CaptionedVideo | PairedText]
+    ) -> ImageBatch | VideoBatch | TextBatch:
+        tokenizer, backbone = self.setting.tokenizer, self.setting.backbone
+        pictures = [record for record in records if not isinstance(record, PairedText)]
+        texts = [record.text for record in records if isinstance(record, PairedText)]
+        if pictures and texts:
+            raise ValueError("a batch of pictures and texts to search with: give each kind a stream of its own")
+        if pictures:
+            return visual_batch(pictures, backbone)
+        ids = tokenizer.encode_batch(texts, self.setting.config.max_tokens)
+        return TextBatch.from_ids(ids, tokenizer.padding_id)
 
     def loss(self, model: UniPerceiver, batch: RetrievalBatch) -> dict[str, Tensor]:
         """Eq. (7) in both directions, each the mean over the pairs of this process.
@@ -97,46 +120,76 @@ class RetrievalTask:
         are the same picture or say the same: these would be right answers counted as wrong.
         Paper: silent on the direction and on equal captions. Both directions are added, as in v1.
         """
-        images = self._images(model, model.encode_image(batch.images))
-        texts = self._texts(model, batch.text.rows(batch.drawn))
-        all_images, all_texts, image_keys, text_keys = images, texts, batch.image_keys, batch.text_keys
-        own = torch.arange(len(images), device=images.device)
+        attributes = self._attributes(batch)
+        queries = model.decode(_encode(model, batch.queries), attributes=attributes).spe
+        texts = _targets(model, batch.text.rows(batch.drawn), attributes)
+        all_queries, all_texts, query_keys, text_keys = queries, texts, batch.query_keys, batch.text_keys
+        own = torch.arange(len(queries), device=queries.device)
         if self.setting.config.gather_negatives:
-            all_images, all_texts = gather_with_gradient(images), gather_with_gradient(texts)
-            image_keys, text_keys = gather(image_keys), gather(text_keys)
-            sizes = gather(torch.tensor([len(images)], device=images.device)).tolist()
+            all_queries, all_texts = gather_with_gradient(queries), gather_with_gradient(texts)
+            query_keys, text_keys = gather(query_keys), gather(text_keys)
+            sizes = gather(torch.tensor([len(queries)], device=queries.device)).tolist()
             own = own + sum(sizes[: rank()])
-        is_same = (batch.image_keys[:, None] == image_keys) | (batch.text_keys[:, None] == text_keys)
+        is_same = (batch.query_keys[:, None] == query_keys) | (batch.text_keys[:, None] == text_keys)
         is_same[torch.arange(len(own), device=own.device), own] = False
-        temperature = model.temperature("retrieve")
+        temperature, smoothing = model.temperature("retrieve"), self.setting.config.label_smoothing
+        forth, back = _DIRECTIONS[type(batch.queries)]
         return {
-            "image_to_text": _contrast(similarity(images, all_texts, temperature), own, is_same),
-            "text_to_image": _contrast(similarity(texts, all_images, temperature), own, is_same),
+            forth: _contrast(similarity(queries, all_texts, temperature), own, is_same, smoothing),
+            back: _contrast(similarity(texts, all_queries, temperature), own, is_same, smoothing),
         }
 
     @torch.no_grad()
     def predict(
         self, model: UniPerceiver, batch: RetrievalBatch, features: ImageFeatures | None = None
-    ) -> list[Embeddings]:
-        """Unit vectors of every picture and of all its captions."""
-        images = self.embed_images(model, features or model.encode_image(batch.images)).cpu().numpy()
-        texts = F.normalize(self._texts(model, batch.text).float(), dim=-1).cpu().split(batch.counts)
-        return [Embeddings(image, own.numpy()) for image, own in zip(images, texts, strict=True)]
+    ) -> list[Embeddings] | list[TextEmbeddings]:
+        """Unit vectors of every picture and of all its captions, or of every text and of all its partners.
+
+        That of a video is the mean of its views', brought to unit length.
+        """
+        attributes = self._attributes(batch)
+        segment = _encode(model, batch.queries) if features is None else features.segment
+        queries = F.normalize(model.decode(segment, attributes=attributes).spe.float(), dim=-1)
+        if isinstance(batch.queries, VideoBatch):
+            queries = F.normalize(mean_over_views(queries, batch.queries), dim=-1)
+        texts = F.normalize(_targets(model, batch.text, attributes).float(), dim=-1).cpu().split(batch.counts)
+        pairs = [(query, own.numpy()) for query, own in zip(queries.cpu().numpy(), texts, strict=True)]
+        if isinstance(batch.queries, TextBatch):
+            return [TextEmbeddings(*pair) for pair in pairs]
+        return [Embeddings(*pair) for pair in pairs]
 
     def embed_images(self, model: UniPerceiver, features: ImageFeatures) -> Tensor:
         """Unit vectors (B, D) float32 of pictures that f_image has seen."""
-        return F.normalize(self._images(model, features).float(), dim=-1)
+        return F.normalize(model.decode(features.segment, attributes=self.attributes).spe.float(), dim=-1)
 
-    def _images(self, model: UniPerceiver, features: ImageFeatures) -> Tensor:
-        return model.decode(features.segment, attributes=self.attributes).spe
-
-    def _texts(self, model: UniPerceiver, text: TextBatch) -> Tensor:
-        return model.decode(model.encode_text(text), attributes=self.attributes, side="target").spe
+    def _attributes(self, batch: RetrievalBatch) -> TaskAttributes:
+        return self.attributes_of_texts if isinstance(batch.queries, TextBatch) else self.attributes
 
 
-def _contrast(logits: Tensor, own: Tensor, is_same: Tensor) -> Tensor:
-    """-log P of the own partner among all but the others that are as right: logits (B, n), own (B,) -> ()."""
-    return F.cross_entropy(logits.masked_fill(is_same, float("-inf")), own)
+_DIRECTIONS: dict[type, tuple[str, str]] = {
+    ImageBatch: ("image_to_text", "text_to_image"),
+    VideoBatch: ("video_to_text", "text_to_video"),
+    TextBatch: ("text_to_partner", "partner_to_text"),
+}
+"""What the losses of the two directions are called."""
+
+
+def _encode(model: UniPerceiver, queries: ImageBatch | VideoBatch | TextBatch) -> Segment:
+    return model.encode_text(queries) if isinstance(queries, TextBatch) else encode_visual(model, queries).segment
+
+
+def _targets(model: UniPerceiver, text: TextBatch, attributes: TaskAttributes) -> Tensor:
+    return model.decode(model.encode_text(text), attributes=attributes, side="target").spe
+
+
+def _contrast(logits: Tensor, own: Tensor, is_same: Tensor, smoothing: float) -> Tensor:
+    """-log P of the own partner among all but the others that are as right: logits (B, n), own (B,) -> ().
+
+    The part ``smoothing`` of the target is spread over those it is compared with, itself included.
+    """
+    log_p = logits.masked_fill(is_same, float("-inf")).log_softmax(dim=1)
+    everyone = log_p.masked_fill(is_same, 0.0).sum(dim=1) / (~is_same).sum(dim=1)
+    return -((1 - smoothing) * log_p.gather(1, own[:, None]).squeeze(1) + smoothing * everyone).mean()
 
 
 def _key(text: str) -> int:

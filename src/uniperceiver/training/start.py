@@ -56,7 +56,16 @@ def initial(config: TrainConfig) -> Checkpoint:
     for source in config.init_from:
         _say(f"{source}: {initialise(start.model, source).summary()}")
     prepare(start.model, config.tune)
+    if config.drop_path is not None:
+        set_drop_path(start.model, config.drop_path)
     return start
+
+
+def set_drop_path(model: UniPerceiver, rate: float) -> None:
+    """Another rate of stochastic depth in every layer of g, in place and in the configuration."""
+    for layer in model.g.stack:
+        layer.drop_path = rate
+    model.config = replace(model.config, decoder=replace(model.config.decoder, drop_path=rate))
 
 
 def _preset(name: str) -> Checkpoint:

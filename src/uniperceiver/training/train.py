@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from uniperceiver.adapter import ADAPTER, save_adapter
 from uniperceiver.checkpoint import BestSoFar, Checkpoint, TrainingState, save_checkpoint
 from uniperceiver.config import TrainConfig
 from uniperceiver.data.loading import endless
 from uniperceiver.distributed import joined_processes, mean_over_ranks, own_device, rank, world_size
 from uniperceiver.training.activation_checkpointing import checkpoint_activations
-from uniperceiver.training.adapting import freeze, save_adapter, trained_table
+from uniperceiver.training.adapting import add_heads, freeze, trained_table
 from uniperceiver.training.batch_record import write_batch
 from uniperceiver.training.checkpoint_keeping import NEWEST, after_evaluation, keep_best, keep_last
 from uniperceiver.training.gradients import clip_gradients, gradient_norm
@@ -60,6 +61,7 @@ class Training:
         self.mixture = Mixture(config.streams, config.seed, config.sampling)
         self.tasks, batches = open_streams(config, start, self.mixture)
         self.evaluation = PeriodicEvaluation(config, self.tasks, folder) if config.evaluate_every else None
+        add_heads(start.model, config.tune, self.tasks.values())
         self.model = start.model.to(self.device)
         freeze(self.model, config.tune)
         if config.checkpoint_activations:
@@ -246,7 +248,7 @@ class Training:
             checkpoint = Checkpoint(self.model, self.tokenizer, tasks, self.config, state, weights)
             save_checkpoint(checkpoint, self.folder / NEWEST)
             if self.config.tune.mode in ("lora", "prompt"):
-                save_adapter(self.model, weights, self.folder / "adapter.safetensors")
+                save_adapter(self.model, weights, tasks, self.folder / ADAPTER)
             keep_last(self.folder, self.step, self.config.keep_last)
         self._saved_at = self.step
 
