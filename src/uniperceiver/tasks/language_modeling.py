@@ -1,0 +1,136 @@
+"""Auto-regressive language modelling, with and without a picture: <SPE> ‖ (image ‖) words so far ‖ slot against the
+vocabulary.
+
+With a picture this is what captioning trains; here every word of a given text is predicted, none is generated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from uniperceiver.batches import ImageBatch, TextBatch
+from uniperceiver.config import TemperatureGroup
+from uniperceiver.data.records import CaptionedImage, TextRecord
+from uniperceiver.distributed import mean_over_all
+from uniperceiver.likelihood import log_likelihood, negative_log_likelihood
+from uniperceiver.model.image_encoder import ImageFeatures
+from uniperceiver.model.segments import TaskAttributes
+from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.tasks.candidates import CandidateSet
+from uniperceiver.tasks.task import TaskSetting, TextData, seeded_generator
+from uniperceiver.tasks.vocabulary import places_of_tokens, word_tokens
+from uniperceiver.text_predictions import PredictedWords
+
+LISTED = 5
+"""Guesses for a word, at most."""
+
+
+@dataclass(frozen=True)
+class LanguageModelingBatch:
+    """Texts, and the pictures that they are of."""
+
+    images: ImageBatch | None
+    """(B) pictures; None: the texts stand alone."""
+    text: TextBatch
+    """(B, 2L): the words and the end, then a slot for each."""
+    targets: Tensor
+    """(B, L) int64, the candidate each slot should find; -1 where padded or where the word is no candidate."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """The batch on another device."""
+        images = None if self.images is None else self.images.to(device)
+        return replace(self, images=images, text=self.text.to(device), targets=self.targets.to(device))
+
+
+class LanguageModelingTask:
+    """x = <SPE> ‖ (image ‖) words so far ‖ slot, represented at the slots; Y = vocabulary (Sec. 3.2 and App. B of v1).
+
+    All slots of a text are fed at once: each sees the picture, the words before its own, and itself.
+    """
+
+    attributes = TaskAttributes(input_image=False, input_text=True)
+    attributes_with_image = TaskAttributes(input_image=True, input_text=True)
+
+    def __init__(self, setting: TaskSetting, candidates: CandidateSet) -> None:
+        """``candidates`` is a vocabulary with the end token."""
+        self.setting = setting
+        self.candidates = candidates
+        self._places = places_of_tokens(candidates, setting.tokenizer.vocabulary_size)
+
+    @classmethod
+    def find_candidates(cls, setting: TaskSetting, dataset: TextData) -> CandidateSet:
+        """The vocabulary, restricted if the configuration says so, and the end token."""
+        texts = dataset.texts() if setting.config.vocabulary_from_data else ()
+        ids = word_tokens(setting.config, texts, setting.tokenizer)
+        return CandidateSet.from_token_ids([setting.tokenizer.end_id, *ids], setting.tokenizer)
+
+    def collate(self, records: Sequence[TextRecord | CaptionedImage]) -> LanguageModelingBatch:
+        """Texts without a start token, but with the end, which long ones keep when cut; of captions, one is drawn.
+
+        Raises:
+            ValueError: texts alone and texts with pictures together.
+        """
+        tokenizer, backbone = self.setting.tokenizer, self.setting.backbone
+        generator = seeded_generator()
+        pictures = [record.image for record in records if isinstance(record, CaptionedImage)]
+        if pictures and len(pictures) < len(records):
+            raise ValueError("a batch of texts with and without pictures: give each kind a stream of its own")
+        texts = [r.text if isinstance(r, TextRecord) else generator.choice(r.captions) for r in records]
+        rows = tokenizer.encode_batch(texts, self.setting.config.max_tokens - 1, special=False)
+        ids = [[*row, tokenizer.end_id] for row in rows]
+        text = TextBatch.with_slot_per_word(ids, tokenizer.padding_id, tokenizer.slot_id)
+        length = text.ids.shape[1] // 2
+        images = ImageBatch.from_images(pictures, backbone.image_mean, backbone.image_std) if pictures else None
+        targets = self._places[text.ids[:, :length]].masked_fill(text.is_padding[:, :length], -1)
+        return LanguageModelingBatch(images, text, targets)
+
+    def loss(self, model: UniPerceiver, batch: LanguageModelingBatch) -> dict[str, Tensor]:
+        """Eq. (7): the mean over all words and ends of the batch that are candidates."""
+        is_target = batch.targets >= 0
+        features = None if batch.images is None else model.encode_image(batch.images)
+        attributes, group = self._stream(features)
+        drawn = self.candidates.draw(batch.targets[is_target], self.setting.config.sampled_candidates)
+        words = self.candidates.encode(model, attributes, drawn.index)
+        x = self._represent(model, batch, features)[is_target]
+        return {"words": mean_over_all(negative_log_likelihood(x, words, model.temperature(group), drawn.targets))}
+
+    @torch.no_grad()
+    def predict(
+        self, model: UniPerceiver, batch: LanguageModelingBatch, features: ImageFeatures | None = None
+    ) -> list[PredictedWords]:
+        """How likely each word of each text was, and the most likely ones, Eq. (6); only words that are candidates."""
+        if features is None and batch.images is not None:
+            features = model.encode_image(batch.images)
+        attributes, group = self._stream(features)
+        words = self.candidates.encode(model, attributes)
+        is_target = batch.targets >= 0
+        x = self._represent(model, batch, features)[is_target]
+        logs = log_likelihood(x, words, model.temperature(group)).double()
+        targets = batch.targets[is_target]
+        own = logs.gather(1, targets[:, None]).squeeze(1)
+        best = logs.topk(min(LISTED, len(self.candidates)), dim=1).indices
+        counts = is_target.sum(dim=1).tolist()
+        parts = zip(targets.split(counts), own.split(counts), best.split(counts), strict=True)
+        return [
+            PredictedWords(self._texts(t.tolist()), o.cpu().numpy(), tuple(self._texts(row) for row in b.tolist()))
+            for t, o, b in parts
+        ]
+
+    def _stream(self, features: ImageFeatures | None) -> tuple[TaskAttributes, TemperatureGroup]:
+        """Routing and temperature of texts alone, or of those with a picture, which are captioning's."""
+        return (self.attributes, "text_caption") if features is None else (self.attributes_with_image, "caption")
+
+    def _texts(self, places: Sequence[int]) -> tuple[str, ...]:
+        return tuple(self.candidates.texts[place] for place in places)
+
+    def _represent(self, model: UniPerceiver, batch: LanguageModelingBatch, features: ImageFeatures | None) -> Tensor:
+        """Read-outs of the slots, (B, L, D)."""
+        attributes, _ = self._stream(features)
+        before = [] if features is None else [features.segment]
+        decoded = model.decode(*before, model.encode_text(batch.text), attributes=attributes)
+        return decoded.segments[-1][:, batch.targets.shape[1] :]
