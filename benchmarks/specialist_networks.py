@@ -96,8 +96,8 @@ class DualEncoder(nn.Module):
 
     def loss(self, batch: Any) -> Tensor:
         """Pairs of the batch against each other; equal pictures and equal captions are no negatives, as in ours."""
-        images, texts = self._images(batch.images), self._texts(batch.text.rows(batch.drawn))
-        is_same = batch.image_keys[:, None] == batch.image_keys
+        images, texts = self._images(batch.queries), self._texts(batch.text.rows(batch.drawn))
+        is_same = batch.query_keys[:, None] == batch.query_keys
         is_same |= batch.text_keys[:, None] == batch.text_keys
         is_same.fill_diagonal_(False)
         logits = (self.log_scale.exp().clamp(max=100) * images @ texts.T).masked_fill(is_same, float("-inf"))
@@ -106,7 +106,7 @@ class DualEncoder(nn.Module):
 
     def predict(self, batch: Any) -> list[Embeddings]:
         """Of pictures and all their captions."""
-        images, texts = self._images(batch.images).cpu().numpy(), self._texts(batch.text).cpu().split(batch.counts)
+        images, texts = self._images(batch.queries).cpu().numpy(), self._texts(batch.text).cpu().split(batch.counts)
         return [Embeddings(image, own.numpy()) for image, own in zip(images, texts, strict=True)]
 
     def _images(self, images: ImageBatch) -> Tensor:

@@ -32,7 +32,15 @@ from uniperceiver.config import (
 from uniperceiver.data.datasets import open_dataset
 from uniperceiver.demo import demo_config
 
+OF_TEXTS = {"language_modeling", "text_classification"}
+"""Tasks that scenes have no data of their own for."""
 PATHS = dict.fromkeys(("cifar", "imagenet", "coco", "flickr", "cutouts", "data", "debian"), "somewhere") | {
+    "model": "nano",
+    "task": "rte",
+    "train": "train.tsv",
+    "dev": "dev.tsv",
+    "steps": "2000",
+    "rate": "1.0e-5",
     "names": "80",
     "held_out": "20",
     "with_relatives": "true",
@@ -113,7 +121,7 @@ def test_mixed_sampling_needs_plain_adamw() -> None:
 
 def test_the_demo_has_data_for_every_task() -> None:
     config = demo_config("shapes")
-    assert {stream.task.kind for stream in config.streams.values()} == set(get_args(TaskKind))
+    assert {stream.task.kind for stream in config.streams.values()} == set(get_args(TaskKind)) - OF_TEXTS
     for stream in config.streams.values():
         assert stream.evaluation is not None
         assert len(open_dataset(stream.dataset)) > len(open_dataset(stream.evaluation)) > 0

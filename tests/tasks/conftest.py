@@ -10,7 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from uniperceiver.config import ModelConfig, MoEConfig, ProposalLossConfig, TaskConfig
+from uniperceiver.config import (
+    ModelConfig,
+    MoEConfig,
+    PatchEncoderConfig,
+    ProposalLossConfig,
+    TaskConfig,
+    WordEmbeddingConfig,
+)
 from uniperceiver.data.records import AnnotatedImage
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.model.uni_perceiver import UniPerceiver
@@ -25,6 +32,29 @@ def model(tiny_model_config: ModelConfig) -> UniPerceiver:
     torch.manual_seed(0)
     decoder = replace(tiny_model_config.decoder, drop_path=0.0, moe=MoEConfig(experts=4, noise=0.0))
     return UniPerceiver(replace(tiny_model_config, decoder=decoder)).eval()
+
+
+@pytest.fixture
+def v1_model(tiny_model_config: ModelConfig, tokenizer: Tokenizer) -> UniPerceiver:
+    """A tiny model of the first version in evaluation mode: patches, words, a temperature for each group of tasks."""
+    torch.manual_seed(0)
+    decoder = replace(
+        tiny_model_config.decoder,
+        own_spe=False,
+        type_codes=False,
+        text_positions=0,
+        input_norm="shared",
+        drop_path=0.0,
+        moe=MoEConfig(experts=4, noise=0.0, targets_have_image_bit=True),
+    )
+    return UniPerceiver(
+        ModelConfig(
+            image=PatchEncoderConfig("patches", image_size=64, frames=2, position_size=64),
+            text=WordEmbeddingConfig("words", tokenizer.vocabulary_size, positions=64, spe_id=tokenizer.slot_id),
+            decoder=decoder,
+            temperatures=("img_cls", "text_mlm", "text_caption", "caption", "retrieve"),
+        )
+    ).eval()
 
 
 @pytest.fixture

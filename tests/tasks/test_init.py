@@ -22,6 +22,8 @@ SIZES = {
     "retrieval": 0,
     "masked_language_modeling": 5,
     "visual_question_answering": 2,
+    "language_modeling": 6,
+    "text_classification": 2,
 }
 
 

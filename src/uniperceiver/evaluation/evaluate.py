@@ -15,6 +15,7 @@ from uniperceiver.data.loading import evaluation_batches
 from uniperceiver.data.transforms import Transform
 from uniperceiver.evaluation.detection_scoring import DetectionScorer
 from uniperceiver.evaluation.example_collection import ExampleCollector
+from uniperceiver.evaluation.next_word_scoring import NextWordScorer
 from uniperceiver.evaluation.scoring import (
     ClassificationScorer,
     EvaluationResult,
@@ -22,10 +23,14 @@ from uniperceiver.evaluation.scoring import (
     RetrievalScorer,
     Scorer,
 )
+from uniperceiver.evaluation.text_classification_scoring import TextClassificationScorer
+from uniperceiver.evaluation.text_retrieval_scoring import TextRetrievalScorer
 from uniperceiver.evaluation.text_scoring import AnswerScorer, CaptionScorer
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.predictions import Answer, Caption, Classification, Detection, Embeddings
+from uniperceiver.tasks.glue import label_words, question_of
 from uniperceiver.tasks.task import Task
+from uniperceiver.text_predictions import PredictedWords, TextClassification, TextEmbeddings
 
 
 def evaluate(
@@ -91,12 +96,31 @@ def scorer_for(prediction: object, task: Task, dataset: Any, training: Any = Non
             return CaptionScorer(None if training is None else training.texts(), scenes)
         case Embeddings():
             return RetrievalScorer()
+        case TextEmbeddings():
+            return TextRetrievalScorer()
         case Answer():
             return AnswerScorer()
         case list():
             return MaskedWordScorer()
+        case TextClassification():
+            return _text_scorer(task, dataset)
+        case PredictedWords():
+            return NextWordScorer()
         case _:
             raise TypeError(f"no metric is known for predictions of type {type(prediction).__name__}")
+
+
+def _text_scorer(task: Task, dataset: Any) -> TextClassificationScorer:
+    words = label_words(task.setting.config, dataset.names)
+    if tuple(words) != tuple(task.candidates.texts):
+        raise ValueError(
+            f"the task compares with {', '.join(task.candidates.texts)}, but the classes of {dataset!r} are, in order, "
+            f"{', '.join(words)}: give both data sets the same classes (`classes`)"
+        )
+    question = question_of(task.setting.config)
+    known = [name for name in question.words or dataset.names if name in dataset.names]
+    positive = dataset.names.index(known[-1])
+    return TextClassificationScorer(dataset.names, question.metrics, positive)
 
 
 @contextmanager

@@ -9,7 +9,9 @@ from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.evaluation.example_views import views_of
 from uniperceiver.evaluation.examples import SHOWN, ExampleSheet, Lot, mixed
 from uniperceiver.evaluation.retrieval_examples import RetrievalExamples
+from uniperceiver.evaluation.text_retrieval_examples import TextRetrievalExamples
 from uniperceiver.predictions import Embeddings
+from uniperceiver.text_predictions import TextEmbeddings
 
 
 class ExampleCollector:
@@ -25,11 +27,15 @@ class ExampleCollector:
         self.tokenizer = tokenizer
         self._lots: dict[bool | None, Lot] = {True: Lot(), False: Lot(), None: Lot()}
         self._retrieval = RetrievalExamples(dataset)
+        self._text_retrieval = TextRetrievalExamples()
 
     def add(self, records: Sequence[Any], batch: Any, predictions: Sequence[Any]) -> None:
         """Take in one batch: its transformed records, the batch made of them, one prediction per record."""
         if isinstance(predictions[0], Embeddings):
             self._retrieval.add(records, predictions)
+            return
+        if isinstance(predictions[0], TextEmbeddings):
+            self._text_retrieval.add(records, predictions)
             return
         for view in views_of(records, batch, predictions, self.dataset, self.tokenizer):
             self._lots[view.is_right].offer(view.key, view.example)
@@ -38,6 +44,8 @@ class ExampleCollector:
         """The examples drawn from everything taken in; none where nothing was."""
         if self._retrieval.ids:
             return self._retrieval.sheet()
+        if self._text_retrieval.records:
+            return self._text_retrieval.sheet()
         if self._lots[None].offered:
             return _drawn_sheet(self._lots[None])
         return _mixed_sheet(self._lots[True], self._lots[False])

@@ -8,12 +8,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from uniperceiver.data.records import CaptionedImage, LabelledImage, QuestionedImage
+from uniperceiver.data.records import CaptionedImage, LabelledImage, LabelledText, QuestionedImage, TextRecord
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.evaluation.detection_view import DetectionView
 from uniperceiver.evaluation.examples import Example, counted, panel, picture_of
 from uniperceiver.evaluation.vqa_accuracy import vqa_score
 from uniperceiver.predictions import Answer, Caption, Classification, Detection, FilledMask
+from uniperceiver.text_predictions import PredictedWords, TextClassification
 
 
 class View(Protocol):
@@ -52,6 +53,10 @@ def views_of(
             return [CaptionView(record, prediction) for record, prediction in pairs]
         case Answer():
             return [AnswerView(record, prediction) for record, prediction in pairs]
+        case TextClassification():
+            return [TextClassificationView(record, prediction, dataset.names) for record, prediction in pairs]
+        case PredictedWords():
+            return [NextWordsView(record, prediction) for record, prediction in pairs]
         case list():
             texts = (_with_numbers(batch, row, tokenizer) for row in range(len(pairs)))
             return [
@@ -146,6 +151,36 @@ class AnswerView:
 
 
 @dataclass(frozen=True)
+class TextClassificationView:
+    """Three most likely classes of a text, or of two."""
+
+    record: LabelledText
+    prediction: TextClassification
+    names: Sequence[str]
+
+    @property
+    def key(self) -> str:
+        """Of the text."""
+        return f"{self.record.text_id} {self.record.text}"
+
+    @property
+    def is_right(self) -> bool | None:
+        """The most likely class is the annotated one; None for graded data."""
+        if self.record.label % 1:
+            return None
+        return int(self.prediction.probabilities.argmax()) == self.record.label
+
+    def example(self) -> Example:
+        """The texts, what was said and what is right."""
+        order = np.argsort(-self.prediction.probabilities, kind="stable")
+        said = _likely([self.names[i] for i in order], self.prediction.probabilities[order])
+        truth = self.names[int(self.record.label)] if self.is_right is not None else f"{self.record.label:.2f}"
+        second = () if self.record.second is None else (("with", self.record.second),)
+        facts = (("read", self.record.text), *second, ("said", said), ("annotated", truth))
+        return Example(f"Text {self.record.text_id}", self.is_right, facts)
+
+
+@dataclass(frozen=True)
 class MaskedWordsView:
     """Hidden words of a text and what was put there."""
 
@@ -171,6 +206,41 @@ class MaskedWordsView:
             for number, (words, truth) in enumerate(zip(self.filled, self.hidden, strict=True), start=1)
         )
         return Example("Text", self.is_right, (("read", self.text), *said))
+
+
+@dataclass(frozen=True)
+class NextWordsView:
+    """The words of a text, each with what was expected in its place."""
+
+    record: TextRecord | CaptionedImage
+    prediction: PredictedWords
+
+    @property
+    def key(self) -> str:
+        """Of the picture, or else the text."""
+        if isinstance(self.record, CaptionedImage):
+            return f"{self.record.image_id} {' '.join(self.prediction.words)}"
+        return self.record.text
+
+    @property
+    def is_right(self) -> None:
+        """A likelihood is a matter of degree."""
+        return None
+
+    def example(self) -> Example:
+        """Every word, how likely it was, and the most likely one where it was another."""
+        chances = np.exp(self.prediction.log_probabilities).tolist()
+        facts = tuple(
+            (
+                word or "(end)",
+                f"{100 * chance:.0f} %" + ("" if guesses[0] == word else f", not {guesses[0] or '(end)'}"),
+            )
+            for word, chance, guesses in zip(self.prediction.words, chances, self.prediction.guesses, strict=True)
+        )
+        if isinstance(self.record, TextRecord):
+            return Example("Text", None, facts)
+        picture = panel(picture_of(self.record.image), f"Picture {self.record.image_id}, which the text is about.")
+        return Example(f"Picture {self.record.image_id}", None, facts, (picture,))
 
 
 def _with_numbers(batch: Any, row: int, tokenizer: Tokenizer) -> str:

@@ -49,13 +49,15 @@ class RetrievalExamples:
         images, texts = np.stack(self.images), np.concatenate(self.texts)
         owner = np.repeat(np.arange(len(images)), [len(rows) for rows in self.texts])
         captions = [caption for row in self.captions for caption in row]
-        queries = _drawn([f"picture {image_id}" for image_id in self.ids])
-        order = _ranked(images[queries], texts)
-        to_text = _chosen(queries, owner[order] == queries[:, None], order)
+        queries = drawn_queries([f"picture {image_id}" for image_id in self.ids])
+        order = ranked(images[queries], texts)
+        to_text = chosen_queries(queries, owner[order] == queries[:, None], order)
         from_pictures = [self._captions_of(*choice, captions, owner) for choice in to_text]
-        queries = _drawn([f"caption {self.ids[image]} {text}" for image, text in zip(owner, captions, strict=True)])
-        order = _ranked(texts[queries], images)
-        to_image = _chosen(queries, order == owner[queries][:, None], order)
+        queries = drawn_queries(
+            [f"caption {self.ids[image]} {text}" for image, text in zip(owner, captions, strict=True)]
+        )
+        order = ranked(texts[queries], images)
+        to_image = chosen_queries(queries, order == owner[queries][:, None], order)
         from_captions = [self._pictures_of(*choice, captions, owner) for choice in to_image]
         note = (
             f"Half of the examples start from a picture, half from a caption. Both are drawn by a hash from at most "
@@ -102,17 +104,17 @@ class RetrievalExamples:
         raise ValueError(f"{self.dataset!r} has no picture {self.ids[place]} any more: did its files change?")
 
 
-def _drawn(keys: Sequence[str]) -> np.ndarray:
+def drawn_queries(keys: Sequence[str]) -> np.ndarray:
     """Places of at most `QUERIES` of the keys, in the order of their hashes."""
     return np.array(sorted(range(len(keys)), key=lambda place: lot_number(keys[place]))[:QUERIES])
 
 
-def _ranked(queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+def ranked(queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """Candidates (q, c) by falling similarity, for every query."""
     return np.argsort(-(queries @ candidates.T), axis=1, kind="stable")
 
 
-def _chosen(queries: np.ndarray, is_right: np.ndarray, order: np.ndarray) -> list[tuple[int, np.ndarray, int]]:
+def chosen_queries(queries: np.ndarray, is_right: np.ndarray, order: np.ndarray) -> list[tuple[int, np.ndarray, int]]:
     """Right and wrong queries in turn, with their order and the rank, from 1, of their first right candidate."""
     ranks = is_right.argmax(axis=1) + 1
     rows = mixed(np.flatnonzero(ranks == 1).tolist(), np.flatnonzero(ranks > 1).tolist(), SHOWN // 2)

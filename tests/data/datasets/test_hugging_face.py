@@ -12,6 +12,7 @@ from PIL import Image
 from uniperceiver.config import FoldConfig, HuggingFaceConfig
 from uniperceiver.data.datasets.annotation_files import DatasetError
 from uniperceiver.data.datasets.hugging_face import HuggingFace
+from uniperceiver.data.records import LabelledText
 
 pyarrow = pytest.importorskip("pyarrow")
 
@@ -51,6 +52,20 @@ def saved(tmp_path: Path) -> Path:
         "question": {"_type": "Value", "dtype": "string"},
     }
     return write(tmp_path / "saved", columns, features)
+
+
+def test_texts_with_a_class(tmp_path: Path) -> None:
+    columns = {"premise": ["a", "b", "c"], "hypothesis": ["d", "e", "f"], "label": [1, 0, 1]}
+    features: dict[str, Any] = {name: {"_type": "Value", "dtype": "string"} for name in columns}
+    features["label"] = {"names": ["entailment", "contradiction"], "_type": "ClassLabel"}
+    folder = str(write(tmp_path / "mnli", columns, features))
+    pairs = HuggingFace(HuggingFaceConfig(folder, "labelled_texts", "label", text="premise", second="hypothesis"))
+    assert pairs.names == ("entailment", "contradiction")
+    assert pairs[2] == LabelledText("c", "f", "2", 1)
+    alone = HuggingFace(HuggingFaceConfig(folder, "labelled_texts", "label", text="premise"))
+    assert alone[1] == LabelledText("b", None, "1", 0)
+    with pytest.raises(DatasetError, match="has no column 'sentence'"):
+        HuggingFace(HuggingFaceConfig(folder, "labelled_texts", "label"))
 
 
 def test_the_four_views(saved: Path) -> None:

@@ -13,14 +13,14 @@ import numpy as np
 from uniperceiver.config import HuggingFaceConfig
 from uniperceiver.data.datasets.annotation_files import DatasetError, is_in_fold, read_json_object
 from uniperceiver.data.images import decode_image, read_image
-from uniperceiver.data.records import CaptionedImage, LabelledImage, QuestionedImage, Record, TextRecord
+from uniperceiver.data.records import CaptionedImage, LabelledImage, LabelledText, QuestionedImage, Record, TextRecord
 
 
 class HuggingFace:
     """Records of one split; Arrow files are mapped into memory, so that only what is asked for is read."""
 
     names: tuple[str, ...]
-    """Class names of a ``labels`` view; empty in others."""
+    """Class names of the views ``labels`` and ``labelled_texts``; empty in others."""
 
     def __init__(self, config: HuggingFaceConfig) -> None:
         """Open the Arrow files.
@@ -33,11 +33,10 @@ class HuggingFace:
         self.folder = saved_folder(Path(config.path), config.split)
         self.features = saved_features(self.folder)
         self.names = ()
-        wanted = {"labels": [config.image], "captions": [config.image], "questions": [config.image, config.question]}
-        for column in [*wanted.get(config.view, []), config.target]:
+        for column in [*_columns_beside(config), config.target]:
             if column not in self.features:
                 raise DatasetError(f"{self.folder} has no column {column!r}: it has {', '.join(self.features)}")
-        if config.view == "labels":
+        if config.view in {"labels", "labelled_texts"}:
             self.names = class_names(self.features, config.target, self.folder)
         self._table: Any = None
         rows = self._opened().num_rows
@@ -64,15 +63,26 @@ class HuggingFace:
         where = f"{self.folder}, row {number}"
         if self.config.view == "texts":
             return TextRecord(_texts(target, where)[0])
+        if self.config.view == "labelled_texts":
+            return self._labelled_text(number, self._label(target, where), where)
         image, image_id = self._picture(number, where), str(number)
         if self.config.view == "captions":
             return CaptionedImage(image, image_id, _texts(target, where))
         if self.config.view == "questions":
             question = str(self._value(self.config.question, number))
             return QuestionedImage(image, image_id, question, _texts(target, where))
+        return LabelledImage(image, image_id, self._label(target, where))
+
+    def _labelled_text(self, number: int, label: int, where: str) -> LabelledText:
+        config = self.config
+        (text,) = _texts(self._value(config.text, number), where)
+        second = None if config.second is None else _texts(self._value(config.second, number), where)[0]
+        return LabelledText(text, second, str(number), label)
+
+    def _label(self, target: Any, where: str) -> int:
         if not isinstance(target, int) or not 0 <= target < len(self.names):
             raise DatasetError(f"{where} has the class {target}, but there are {len(self.names)} names")
-        return LabelledImage(image, image_id, target)
+        return target
 
     def texts(self) -> Iterator[str]:
         """Every text or caption, without decoding a picture."""
@@ -97,6 +107,19 @@ class HuggingFace:
 
     def __repr__(self) -> str:
         return f"hugging_face {self.folder} ({len(self)} records, {self.config.view})"
+
+
+def _columns_beside(config: HuggingFaceConfig) -> list[str]:
+    """The columns that a view reads besides its target."""
+    match config.view:
+        case "labels" | "captions":
+            return [config.image]
+        case "questions":
+            return [config.image, config.question]
+        case "labelled_texts":
+            return [config.text, *([] if config.second is None else [config.second])]
+        case "texts":
+            return []
 
 
 def saved_folder(path: Path, split: str | None) -> Path:

@@ -18,6 +18,13 @@ from uniperceiver.data.images import PICTURE_SUFFIXES
 from uniperceiver.data.recognition.found import WORDS, Part, RecognitionError, Split, split_of
 from uniperceiver.data.recognition.tables import TEXT_COLUMNS
 
+SENTENCE_COLUMNS = (
+    ("sentence1", "sentence2"),
+    ("question1", "question2"),
+    ("premise", "hypothesis"),
+    ("question", "sentence"),
+)
+"""Columns of two texts that a class is about, as the Hugging Face copies of GLUE have them."""
 NAME_FILES = ("data.yaml", "dataset.yaml", "data.yml", "classes.txt", "obj.names", "names.txt")
 
 
@@ -170,6 +177,11 @@ def _views(root: Path, split: str | None, features: dict[str, Any]) -> list[Hugg
         found.append(HuggingFaceConfig(path, "questions", answers[0], image=pictures[0], split=split))
     elif len(pictures) == 1 and texts:
         found.append(HuggingFaceConfig(path, "captions", texts[0], image=pictures[0], split=split))
+    if not pictures and len(classes) == 1:
+        pair = next((pair for pair in SENTENCE_COLUMNS if set(pair) <= set(features)), None)
+        first, second = pair or ((texts or ["sentence"])[0], None)
+        if first in features:
+            found.append(HuggingFaceConfig(path, "labelled_texts", classes[0], text=first, second=second, split=split))
     if not pictures and texts:
         found.append(HuggingFaceConfig(path, "texts", texts[0], split=split))
     if not found:

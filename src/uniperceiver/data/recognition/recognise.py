@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uniperceiver.data.recognition import json_annotations, tables
+from uniperceiver.data.recognition import glue, json_annotations, tables
 from uniperceiver.data.recognition.folders import (
     class_folder_parts,
     data_yaml_parts,
@@ -13,12 +13,13 @@ from uniperceiver.data.recognition.folders import (
     yolo_parts,
 )
 from uniperceiver.data.recognition.found import FoundData, Part, RecognitionError, paired
+from uniperceiver.data.recognition.glue import glue_parts
 from uniperceiver.data.recognition.json_annotations import json_parts
 from uniperceiver.data.recognition.shards import is_shard, shard_parts
 from uniperceiver.data.recognition.tables import is_table, table_part, text_part, text_parts
 
 LOOKED_FOR = f"""{json_annotations.LOOKED_FOR}, in .json files here or in annotations/;
-{tables.LOOKED_FOR}, in .csv, .tsv or .jsonl files;
+{tables.LOOKED_FOR}, in .csv, .tsv or .jsonl files; {glue.LOOKED_FOR};
 WebDataset shards (.tar, .tar.gz) of pictures with .cls or .txt;
 YOLO (data.yaml, or txt files and classes.txt); Pascal VOC (Annotations/*.xml, JPEGImages);
 Hugging Face datasets saved to disk (state.json or dataset_dict.json);
@@ -64,7 +65,7 @@ def _with_siblings(path: Path) -> list[Path]:
 
 
 def _in_folder(path: Path) -> list[Part]:
-    layouts = hugging_face_parts(path) or voc_parts(path) or yolo_parts(path)
+    layouts = hugging_face_parts(path) or voc_parts(path) or yolo_parts(path) or glue_parts(path)
     if layouts:
         return layouts
     files = sorted(file for folder in (path, path / "annotations") if folder.is_dir() for file in folder.iterdir())
