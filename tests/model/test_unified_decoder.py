@@ -319,3 +319,22 @@ def test_double_precision_agrees() -> None:
     expected = decoder([pictures], BOTH).spe
     double = decoder.double()([replace(pictures, tokens=pictures.tokens.double())], BOTH).spe
     torch.testing.assert_close(double.float(), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("input_norm", "is_scale_free"), [("per_modality", True), ("shared", False), (None, False)])
+def test_the_scale_of_an_encoder_does_not_matter_with_a_norm_per_modality(
+    input_norm: str | None, is_scale_free: bool
+) -> None:
+    decoder, picture, words = make_decoder(input_norm=input_norm), image(), text()
+    larger = replace(picture, tokens=100 * picture.tokens)
+    smaller = replace(words, tokens=0.1 * words.tokens)
+    expected, found = (decoder(segments, BOTH).spe for segments in ((picture, words), (larger, smaller)))
+    assert torch.allclose(found, expected, atol=1e-2) == is_scale_free
+
+
+@pytest.mark.parametrize(("input_norm", "std"), [(None, 0.02), ("per_modality", 0.3)])
+def test_positions_are_seen_beside_normalised_tokens(input_norm: str | None, std: float) -> None:
+    config = UnifiedDecoderConfig(layers=1, moe=None, input_norm=input_norm)
+    positions = UnifiedDecoder(config).text_positions
+    assert positions is not None
+    assert float(positions.weight.detach().std()) == pytest.approx(std, rel=0.1)

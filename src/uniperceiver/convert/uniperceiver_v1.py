@@ -167,7 +167,7 @@ def configuration(weights: Mapping[str, Tensor], heads: int | None = None) -> Mo
             type_codes=False,
             text_positions=0,
             own_spe=False,
-            input_norm=True,
+            input_norm="shared",
             prompts=_prompts(weights),
         ),
         temperatures=tuple(g for g in get_args(TemperatureGroup) if f"log_inverse_temperatures.{g}" in weights),

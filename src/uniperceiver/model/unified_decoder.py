@@ -40,21 +40,27 @@ class UnifiedDecoder(nn.Module):
         self.image_type = nn.Parameter(torch.empty(config.width)) if config.type_codes else None
         self.text_type = nn.Parameter(torch.empty(config.width)) if config.type_codes else None
         self.text_positions = nn.Embedding(config.text_positions, config.width) if config.text_positions else None
-        self.norm = nn.LayerNorm(config.width, eps=1e-5) if config.input_norm else None
+        self.norm = nn.LayerNorm(config.width, eps=1e-5) if config.input_norm == "shared" else None
+        is_per_modality = config.input_norm == "per_modality"
+        self.image_norm = nn.LayerNorm(config.width, eps=1e-5) if is_per_modality else None
+        self.text_norm = nn.LayerNorm(config.width, eps=1e-5) if is_per_modality else None
         self.targets_have_image_bit = config.moe is not None and config.moe.targets_have_image_bit
-        self._initialise()
+        self._initialise(position_std=0.3 if is_per_modality else 0.02)
         if config.lora is not None:
             add_low_rank_updates(self, config.lora)
 
-    def _initialise(self) -> None:
-        """N(0, 0.02) vectors and tables, Xavier-uniform linear maps (v1, section 2.7); the layers do their own."""
+    def _initialise(self, position_std: float) -> None:
+        """N(0, 0.02) vectors and tables, Xavier-uniform linear maps (v1, section 2.7); the layers do their own.
+
+        Beside tokens of unit variance positions of 0.02 are not seen, so there they begin larger.
+        """
         nn.init.xavier_uniform_(self.proj.weight)
         nn.init.zeros_(self.proj.bias)
         for vector in (self.spe, self.image_type, self.text_type):
             if vector is not None:
                 nn.init.normal_(vector, std=0.02)
         if self.text_positions is not None:
-            nn.init.normal_(self.text_positions.weight, std=0.02)
+            nn.init.normal_(self.text_positions.weight, std=position_std)
 
     @property
     def prompts(self) -> int:
@@ -168,11 +174,14 @@ class UnifiedDecoder(nn.Module):
         return vector.to(tokens.dtype).expand(tokens.shape[0], 1, -1)
 
     def _coded(self, segment: Segment) -> Tensor:
-        """Tokens of a segment with type and position codes added, normalised where v1's embeddings are."""
+        """Tokens of a segment with type and position codes added, normalised before (per modality) or after (v1)."""
         tokens = segment.tokens
         if tokens.ndim != 3 or tokens.shape[2] != self.width:
             raise ValueError(f"expected tokens (B, L, {self.width}), decoder.width, got {tuple(tokens.shape)}")
-        code = self.image_type if segment.modality == "image" else self.text_type
+        is_image = segment.modality == "image"
+        code, norm = (self.image_type, self.image_norm) if is_image else (self.text_type, self.text_norm)
+        if norm is not None:
+            tokens = norm(tokens)
         if code is not None:
             tokens = tokens + code
         if self.text_positions is not None and segment.modality == "text":
