@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.demo-installed
 DEMO := runs/demo
 
-.PHONY: demo test check format lint types unit install clean
+.PHONY: demo benchmark test check format lint types unit install clean
 
 install: $(STAMP)
 
@@ -24,6 +24,10 @@ $(DEMO_STAMP): pyproject.toml
 # interrupted demo goes on; a finished one is evaluated again.
 demo: $(DEMO_STAMP)
 	$(BIN)/uniperceiver demo --out $(DEMO) $(if $(wildcard $(DEMO)/checkpoint),--resume)
+
+# The table of docs/performance.md. ARGUMENTS=--quick for orders of magnitude.
+benchmark: $(STAMP)
+	$(BIN)/python benchmarks/table.py $(ARGUMENTS)
 
 test: check unit
 

@@ -10,26 +10,19 @@ the fallback the page faults of its large temporaries.
 
 from __future__ import annotations
 
-import argparse
 import os
-import statistics
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
+from measuring import KEPT_HEAP, Row, arguments, best_seconds, keep_heap, report
 from torch import Tensor
 from transformers.models.deformable_detr.modeling_deformable_detr import MultiScaleDeformableAttention
 
 from uniperceiver.model.layers.deformable_attention import sample_levels_with_pytorch
 from uniperceiver.model.layers.deformable_attention_kernel import load_kernel, sample_levels_with_kernel
 
-KEPT_HEAP = {
-    "MALLOC_TOP_PAD_": "268435456",
-    "MALLOC_TRIM_THRESHOLD_": "4294967296",
-    "MALLOC_MMAP_THRESHOLD_": "4294967296",
-}
 COCO = [(100, 134), (50, 67), (25, 34), (13, 17)]  # strides 8 to 64 of 800 x 1066 pixels
 NANO = [(20, 20), (10, 10), (5, 5), (3, 3)]  # of 160 x 160 pixels
 Sampling = Callable[[Tensor, list[tuple[int, int]], Tensor, Tensor], Tensor]
@@ -45,6 +38,8 @@ class Case:
     heads: int
     width: int
     queries: int | None = None
+    aims: tuple[tuple[float | None, ...], tuple[float | None, ...]] = ((None, None), (None, None))
+    """What is asked of the kernel and of the plain path, forward; and with gradients."""
 
     def inputs(self) -> tuple[Tensor, Tensor, Tensor]:
         """Value, locations and weights; 4 points, offsets of about two cells."""
@@ -83,47 +78,55 @@ def run(sampling: Sampling, case: Case, inputs: tuple[Tensor, Tensor, Tensor], i
         out.backward(torch.ones_like(out))
 
 
-def compare(case: Case, sides: dict[str, Sampling], is_training: bool, rounds: int) -> None:
-    """Print each side's median milliseconds and how many times faster than the first side it is."""
+def compare(case: Case, sides: dict[str, Sampling], is_training: bool, rounds: int) -> list[Row]:
+    """Print each side's best milliseconds and how many times faster than the first side it is; rows of the table."""
     inputs = case.inputs()
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(rounds + 1):
-        for name, sampling in sides.items():
-            began = time.perf_counter()
-            run(sampling, case, inputs, is_training)
-            times[name].append(1000 * (time.perf_counter() - began))
-    medians = {name: statistics.median(found[1:]) for name, found in times.items()}  # the first round warms up
-    peer = next(iter(medians.values()))
-    cells = [f"{name} {median:8.2f} ms {peer / median:6.2f}x" for name, median in medians.items()]
+    best = best_seconds({name: partial(run, side, case, inputs, is_training) for name, side in sides.items()}, rounds)
+    peer = next(iter(best.values()))
+    cells = [f"{name} {1000 * value:8.2f} ms {peer / value:6.2f}x" for name, value in best.items()]
     print(f"{case.name:38s} {'fwd+bwd' if is_training else 'fwd':8s}", " | ".join(cells), flush=True)
+    what = f"deformable attention, {case.name}, {'forward + backward' if is_training else 'forward'}"
+    return [
+        Row(
+            what if name == "kernel" else f"{what}, without a compiler",
+            "transformers' fallback",
+            peer / best[name],
+            aim,
+            detail=f"({1000 * best[name]:.1f} against {1000 * peer:.1f} ms)",
+        )
+        for name, aim in zip(("kernel", "PyTorch"), case.aims[is_training], strict=True)
+        if name in best and aim is not None
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--keep-heap", action="store_true", help="start again with an allocator that keeps its memory")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=9)
-    arguments = parser.parse_args()
-    if arguments.keep_heap and not KEPT_HEAP.items() <= os.environ.items():
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEPT_HEAP)
-    torch.set_num_threads(arguments.threads)
+    given = parser.parse_args()
+    if given.keep_heap or given.json:
+        keep_heap()
+    torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     kernel = load_kernel()
-    print(f"{arguments.threads} threads, kernel: {'not built' if kernel is None else f'{kernel.lanes} lanes'}")
+    print(f"{given.threads} threads, kernel: {'not built' if kernel is None else f'{kernel.lanes} lanes'}")
     print("allocator:", {name: os.environ[name] for name in KEPT_HEAP if name in os.environ} or "default")
     sides: dict[str, Sampling] = {"transformers": sample_with_transformers, "PyTorch": sample_levels_with_pytorch}
     if kernel is not None:
         sides["kernel"] = sample_with_kernel
     cases = [
-        Case("encoder, 17,821 queries", COCO, batch=1, heads=8, width=32),
-        Case("decoder, 900 queries", COCO, batch=1, heads=8, width=32, queries=900),
+        Case("encoder, 17,821 queries", COCO, batch=1, heads=8, width=32, aims=((25, 1.6), (15, 1))),
+        Case("decoder, 900 queries", COCO, batch=1, heads=8, width=32, queries=900, aims=((12, 1.6), (8, 1))),
         Case("nano's encoder, 12 x 534 queries", NANO, batch=12, heads=4, width=32),
         Case("nano's decoder, 12 x 100 queries", NANO, batch=12, heads=4, width=32, queries=100),
     ]
-    for case in cases:
+    rows = []
+    for case in cases[:2] if given.quick else cases:
         for is_training in (False, True):
             with torch.set_grad_enabled(is_training):
-                compare(case, sides, is_training, arguments.rounds)
+                rows += compare(case, sides, is_training, 2 if given.quick else given.rounds)
+    report(rows, given.json)
 
 
 if __name__ == "__main__":

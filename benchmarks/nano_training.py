@@ -8,7 +8,6 @@ its convolutions and with timm's frozen ones, and attention as plain products an
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from collections.abc import Callable
 import timm
 import torch
 import torch.nn.functional as F
+from measuring import Row, arguments, report
 from timm.layers import freeze_batch_norm_2d
 from torch import Tensor
 
@@ -54,11 +54,12 @@ def attention_step(product: Callable[..., Tensor], shape: tuple[int, ...]) -> Ca
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    given.rounds = 2 if given.quick else given.rounds
     plain, folded = (freeze_batch_norm_2d(timm.create_model(BACKBONE, features_only=True)) for _ in range(2))
     fold_frozen_norms(folded)
     rows = []
@@ -72,6 +73,8 @@ def main() -> None:
     print(f"torch {torch.__version__}, {given.threads} threads; seconds")
     for name, ours, theirs in rows:
         print(f"{name:32} {ours:8.4f} {theirs:8.4f}   {theirs / ours:.1f}×")
+    against = "what it replaces"
+    report([Row(f"nano training, {name}", against, theirs / ours, 2.0) for name, ours, theirs in rows], given.json)
 
 
 if __name__ == "__main__":
