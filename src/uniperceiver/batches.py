@@ -69,10 +69,12 @@ class VideoBatch:
 
     pixels: Tensor
     """(B, T, 3, H, W) float."""
+    views: int = 1
+    """So many clips that follow each other are views of one video."""
 
     @classmethod
-    def from_videos(cls, videos: Sequence[Tensor], mean: Sequence[float], std: Sequence[float]) -> Self:
-        """Stack uint8 clips (T, 3, H, W) of the same shape.
+    def from_videos(cls, videos: Sequence[Tensor], mean: Sequence[float], std: Sequence[float], views: int = 1) -> Self:
+        """Stack uint8 clips (T, 3, H, W) of the same shape, ``views`` of each video.
 
         Raises:
             ValueError: no clip, clips of different shapes, or one that is not uint8 frames of three channels.
@@ -87,7 +89,7 @@ class VideoBatch:
             raise ValueError(f"clips of one batch need one shape (T, 3, H, W), got {shapes}")
         shift = torch.tensor(mean, device=videos[0].device)[:, None, None] * 255
         scale = torch.tensor(std, device=videos[0].device)[:, None, None] * 255
-        return cls((torch.stack(list(videos)).float() - shift) / scale)
+        return cls((torch.stack(list(videos)).float() - shift) / scale, views)
 
     @property
     def size(self) -> int:

@@ -42,7 +42,7 @@ def model(tokenizer: Tokenizer) -> UniPerceiver:
         type_codes=False,
         text_positions=0,
         own_spe=False,
-        input_norm=True,
+        input_norm="shared",
     )
     image = PatchEncoderConfig("patches", image_size=32, frames=4)
     return UniPerceiver(ModelConfig(image, words, decoder, temperatures=("img_cls", "video_cls")))
@@ -50,7 +50,7 @@ def model(tokenizer: Tokenizer) -> UniPerceiver:
 
 def clips() -> list[LabelledVideo]:
     """A dark clip and a bright one, each brightening a little."""
-    dark = torch.linspace(20, 60, 4).to(torch.uint8)[:, None, None, None].expand(-1, 3, 40, 60)
+    dark = torch.linspace(20, 60, 4).to(torch.uint8)[:, None, None, None].expand(-1, 3, 40, 60)[None]
     return [LabelledVideo(dark, "dark", 0), LabelledVideo(dark + 170, "bright", 1)]
 
 
@@ -69,12 +69,27 @@ def test_clips_are_named_with_the_temperature_of_clips(model: UniPerceiver, toke
 
 
 def test_all_frames_are_cut_alike() -> None:
-    frame = torch.randint(0, 255, (1, 3, 40, 60), dtype=torch.uint8)
-    clip = replace(clips()[0], frames=frame.expand(4, -1, -1, -1))
+    frame = torch.randint(0, 255, (1, 1, 3, 40, 60), dtype=torch.uint8)
+    clip = replace(clips()[0], frames=frame.expand(1, 4, -1, -1, -1))
     cut = transforms.train_transform("classification", CONFIG.image)(clip)
     assert isinstance(cut, LabelledVideo)
-    assert cut.frames.shape == (4, 3, 32, 32)
-    assert torch.equal(cut.frames, cut.frames[:1].expand(4, -1, -1, -1))
+    assert cut.frames.shape == (1, 4, 3, 32, 32)
+    assert torch.equal(cut.frames, cut.frames[:, :1].expand(-1, 4, -1, -1, -1))
+
+
+def test_probabilities_are_those_of_the_views_on_average(model: UniPerceiver, tokenizer: Tokenizer) -> None:
+    setting = TaskSetting(CONFIG, tokenizer, model.config.pixels)
+    task = ClassificationTask(setting, CandidateSet.from_texts(["red car", "two dogs"], tokenizer))
+    views = torch.randint(0, 255, (2, 3, 4, 3, 32, 32), dtype=torch.uint8)
+    joint = task.predict(model.eval(), task.collate([LabelledVideo(frames, "a", 0) for frames in views]))
+    assert len(joint) == 2
+    for prediction, frames in zip(joint, views, strict=True):
+        alone = task.predict(model, task.collate([LabelledVideo(view[None], "a", 0) for view in frames]))
+        expected = sum(each.probabilities[each.labels.argsort()] for each in alone) / 3
+        assert prediction.probabilities[prediction.labels.argsort()] == pytest.approx(expected, abs=1e-6)
+    uneven = [LabelledVideo(views[0], "a", 0), LabelledVideo(views[1, :2], "b", 1)]
+    with pytest.raises(ValueError, match=r"the same number of views, got \[2, 3\]"):
+        task.collate(uneven)
 
 
 def test_models_of_single_pictures_refuse_clips(tokenizer: Tokenizer) -> None:

@@ -7,21 +7,16 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from uniperceiver.config.constraints import STRICT, Positive
+from uniperceiver.config.constraints import STRICT
+from uniperceiver.config.fold import FoldConfig
 from uniperceiver.config.scenes import ScenesConfig
-
-
-@dataclass(frozen=True, config=STRICT)
-class FoldConfig:
-    """A part of a data set that has no split of its own: record i is held out when i % folds == 0."""
-
-    folds: Annotated[int, Field(ge=2)]
-    held_out: bool
+from uniperceiver.config.text_data import GlueConfig, LabelledTextsConfig, TextPairsConfig
+from uniperceiver.config.video_data import VideoCaptionsConfig, VideoCsvConfig
 
 
 @dataclass(frozen=True, config=STRICT)
 class CocoInstancesConfig:
-    """COCO instances JSON: boxes, polygons or RLE masks, category names."""
+    """COCO instances JSON: boxes, polygons or RLE masks (or none), category names."""
 
     annotations: str
     images: str
@@ -112,7 +107,7 @@ class VocConfig:
     split: str | None = None
     """A list in ``ImageSets/Main`` (``ImageSets/Segmentation`` for masks), e.g. ``train``; None: every XML file."""
     masks: bool = False
-    """True: masks from ``SegmentationObject``, which every picture must have; False: masks are the boxes."""
+    """True: masks from ``SegmentationObject``, which every picture must have; False: boxes alone."""
     names: str | None = None
     """Text file with one class name a line; None: the names that occur in all XML files, in alphabetical order."""
     fold: FoldConfig | None = None
@@ -159,8 +154,9 @@ class HuggingFaceConfig:
     """A data set that Hugging Face ``datasets`` saved to disk (``save_to_disk``)."""
 
     path: str
-    view: Literal["labels", "captions", "questions", "texts"]
-    """What a record is: a picture with its class, with its captions, with a question, or a text."""
+    view: Literal["labels", "captions", "questions", "texts", "labelled_texts"]
+    """What a record is: a picture with its class, with its captions, with a question; a text, or one or two with a
+    class."""
     target: str
     """The column with the class, the caption or list of captions, the answer or list of answers, or the text."""
     kind: Literal["hugging_face"] = "hugging_face"
@@ -168,6 +164,10 @@ class HuggingFaceConfig:
     """The column with the picture."""
     question: str = "question"
     """The column with the question."""
+    text: str = "sentence"
+    """``labelled_texts``: the column with the text."""
+    second: str | None = None
+    """``labelled_texts``: the column with the second text; None: there is one text a row."""
     split: str | None = None
     """Of a ``DatasetDict``."""
     fold: FoldConfig | None = None
@@ -181,21 +181,6 @@ class VisualGenomeConfig:
     images: tuple[str, ...]
     """Folders, usually ``VG_100K`` and ``VG_100K_2``; a picture is the file named by its id."""
     kind: Literal["visual_genome"] = "visual_genome"
-    fold: FoldConfig | None = None
-
-
-@dataclass(frozen=True, config=STRICT)
-class VideoCsvConfig:
-    """Videos with a class: Kinetics' own CSV, or lines ``path class``."""
-
-    annotations: str
-    videos: str
-    """Folder; Kinetics' files are ``[LABEL/]ID_000012_000022.mp4`` or ``[LABEL/]ID.mp4``."""
-    kind: Literal["video_csv"] = "video_csv"
-    classes: str | None = None
-    """Text file with one class name a line, required where classes are numbers; None: the names that occur."""
-    frames: Positive = 8
-    """Frames of a record, evenly spaced over the video."""
     fold: FoldConfig | None = None
 
 
@@ -214,6 +199,10 @@ DatasetConfig = Annotated[
     | HuggingFaceConfig
     | VisualGenomeConfig
     | VideoCsvConfig
+    | VideoCaptionsConfig
+    | GlueConfig
+    | LabelledTextsConfig
+    | TextPairsConfig
     | ScenesConfig,
     Field(discriminator="kind"),
 ]

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from uniperceiver.batches import padded_length
 from uniperceiver.data.datasets import Dataset
 from uniperceiver.data.datasets.webdataset import ShardedData
-from uniperceiver.data.records import LabelledVideo, Record, TextRecord
+from uniperceiver.data.records import LabelledText, PairedText, Record, TextRecord, Video
 from uniperceiver.data.transforms import Transform
 
 Batch = TypeVar("Batch")
@@ -206,7 +206,8 @@ class _Transformed:
         self.transform = transform
 
     def __getitem__(self, index: int) -> Record:
-        return _read(self.dataset, index, self.transform)
+        with seeded(_RECORD, index):
+            return _read(self.dataset, index, self.transform)
 
 
 def epoch_order(groups: Sequence[int], seed: int, epoch: int) -> np.ndarray:
@@ -246,8 +247,8 @@ def _read(dataset: Dataset, index: int, transform: Transform) -> Record:
 
 
 def _padded_size(record: Record) -> tuple[int, ...]:
-    if isinstance(record, TextRecord):
+    if isinstance(record, TextRecord | LabelledText | PairedText):
         return ()
-    if isinstance(record, LabelledVideo):
+    if isinstance(record, Video):
         return tuple(record.frames.shape)
     return tuple(padded_length(side) for side in record.image.shape[1:])

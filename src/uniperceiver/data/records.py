@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.utils import make_grid
 
 from uniperceiver.data.outlines import Outline, draw
 
@@ -120,14 +121,34 @@ class QuestionedImage:
 
 
 @dataclass(frozen=True)
-class LabelledVideo:
-    """Frames of a video with one class."""
+class Video:
+    """A video: a picture of many frames (v1), looked at in one or several views."""
 
     frames: Tensor
-    """(T, 3, H, W) uint8 RGB."""
-    video_id: str
+    """(V, T, 3, H, W) uint8 RGB, V views of T frames: clips, and in evaluation crops of each. One in training."""
+    image_id: str
+    """Its file."""
+
+    @property
+    def image(self) -> Tensor:
+        """(3, h, w) uint8, the frames of the first view side by side in two rows, for people to look at."""
+        return make_grid(self.frames[0], nrow=-(-self.frames.shape[1] // 2), padding=0)
+
+
+@dataclass(frozen=True)
+class LabelledVideo(Video):
+    """A video with one class."""
+
     label: int
     """Index into the data set's ``names``."""
+
+
+@dataclass(frozen=True)
+class CaptionedVideo(Video):
+    """A video with what people said of it."""
+
+    captions: tuple[str, ...]
+    """At least one."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +158,39 @@ class TextRecord:
     text: str
 
 
-Record = LabelledImage | AnnotatedImage | OutlinedImage | CaptionedImage | QuestionedImage | LabelledVideo | TextRecord
+@dataclass(frozen=True)
+class LabelledText:
+    """One text, or two, with a class."""
+
+    text: str
+    second: str | None
+    text_id: str
+    label: float
+    """Index into the data set's ``names``; of graded data (STS-B) a place between 0 and 1, the first and the second."""
+
+
+@dataclass(frozen=True)
+class PairedText:
+    """A text with those that belong to it: a question with its answers, a sentence with its translations."""
+
+    text: str
+    text_id: str
+    partners: tuple[str, ...]
+    """At least one."""
+
+
+Record = (
+    LabelledImage
+    | AnnotatedImage
+    | OutlinedImage
+    | CaptionedImage
+    | QuestionedImage
+    | LabelledVideo
+    | CaptionedVideo
+    | TextRecord
+    | LabelledText
+    | PairedText
+)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from uniperceiver.data.records import CaptionedImage, LabelledImage
+from uniperceiver.data.records import CaptionedImage, LabelledImage, Video
 from uniperceiver.evaluation.accuracy import accuracy_by_target, constant_accuracy, top_k_accuracy
 from uniperceiver.evaluation.recall import KARPATHY_TEST, chance_recall, fold_chance, fold_recall, retrieval_recall
 from uniperceiver.predictions import Classification, Embeddings, FilledMask
@@ -46,6 +46,22 @@ class Scorer(Protocol):
         ...
 
 
+@dataclass
+class Looked:
+    """What was looked at, for people who read the results."""
+
+    unit: str = "images"
+    note: str = ""
+    """Of protocols: how many views of a video there were."""
+
+    def at(self, records: Sequence[Any]) -> None:
+        """Take note of a batch."""
+        if isinstance(records[0], Video):
+            views = len(records[0].frames)
+            self.unit = "videos"
+            self.note = f" {records[0].frames.shape[1]} frames of {views} views of a video." if views > 1 else ""
+
+
 class ClassificationScorer:
     """Top-1 and top-5 accuracy."""
 
@@ -54,9 +70,11 @@ class ClassificationScorer:
         self.names = names
         self.ranked: list[np.ndarray] = []
         self.targets: list[int] = []
+        self.looked = Looked()
 
     def add(self, records: Sequence[LabelledImage], batch: Any, predictions: Sequence[Classification]) -> None:
         """Keep the first five labels."""
+        self.looked.at(records)
         self.ranked += [prediction.labels[:5] for prediction in predictions]
         self.targets += [record.label for record in records]
 
@@ -68,9 +86,9 @@ class ClassificationScorer:
             baselines={f"top{k}": constant_accuracy(self.targets, k) for k in (1, 5)},
             main="top1",
             count=len(self.targets),
-            unit="images",
-            protocol="Accuracy of the most likely class and of the five most likely. Baseline: the most frequent "
-            "classes of the evaluated images.",
+            unit=self.looked.unit,
+            protocol=f"Accuracy of the most likely class and of the five most likely.{self.looked.note} Baseline: the "
+            f"most frequent classes of the evaluated {self.looked.unit}.",
             per_class={self.names[label]: share for label, share in accuracy_by_target(firsts, self.targets).items()},
             per_class_metric="top1",
         )
@@ -117,9 +135,11 @@ class RetrievalScorer:
     def __init__(self) -> None:
         self.images: list[np.ndarray] = []
         self.texts: list[np.ndarray] = []
+        self.looked = Looked()
 
     def add(self, records: Sequence[CaptionedImage], batch: Any, predictions: Sequence[Embeddings]) -> None:
         """Keep the embeddings."""
+        self.looked.at(records)
         self.images += [prediction.image for prediction in predictions]
         self.texts += [prediction.texts for prediction in predictions]
 
@@ -128,16 +148,18 @@ class RetrievalScorer:
         image_of_text = np.repeat(np.arange(len(self.images)), [len(texts) for texts in self.texts])
         images, texts = np.stack(self.images), np.concatenate(self.texts)
         metrics, baselines, folds = retrieval_recall(images, texts, image_of_text), chance_recall(image_of_text), ""
-        if len(images) == KARPATHY_TEST:
+        unit = self.looked.unit
+        if len(images) == KARPATHY_TEST and unit == "images":
             metrics |= {f"1k_{name}": value for name, value in fold_recall(images, texts, image_of_text).items()}
             baselines |= {f"1k_{name}": value for name, value in fold_chance(image_of_text).items()}
             folds = " 1k: means over five folds of 1,000 images."
+        one = unit.removesuffix("s")
         return EvaluationResult(
-            metrics=metrics,
-            baselines=baselines,
-            main="image_to_text_r1",
+            metrics={name.replace("image", one): value for name, value in metrics.items()},
+            baselines={name.replace("image", one): value for name, value in baselines.items()},
+            main=f"{one}_to_text_r1",
             count=len(self.images),
-            unit="images",
-            protocol=f"All {len(image_of_text)} captions against all {len(self.images)} images; an image is right when "
-            f"any of its captions is found.{folds} Baseline: chance.",
+            unit=unit,
+            protocol=f"All {len(image_of_text)} captions against all {len(self.images)} {unit}; one of these is right "
+            f"when any of its captions is found.{self.looked.note}{folds} Baseline: chance.",
         )

@@ -10,7 +10,7 @@ from uniperceiver.data.records import CaptionedImage, QuestionedImage
 from uniperceiver.evaluation.accuracy import most_frequent
 from uniperceiver.evaluation.caption_scores import CaptionScores, caption_scores, central_caption
 from uniperceiver.evaluation.object_names import NameFinder, best_constant_names, name_scores
-from uniperceiver.evaluation.scoring import EvaluationResult
+from uniperceiver.evaluation.scoring import EvaluationResult, Looked
 from uniperceiver.evaluation.vqa_accuracy import normalise_answer, question_family, vqa_accuracy
 from uniperceiver.predictions import Answer, Caption
 
@@ -27,12 +27,14 @@ class CaptionScorer:
         """
         self.training = training
         self.scenes = scenes
+        self.looked = Looked()
         self.captions: list[str] = []
         self.references: list[tuple[str, ...]] = []
         self.shown: list[frozenset[str]] = []
 
     def add(self, records: Sequence[CaptionedImage], batch: Any, predictions: Sequence[Caption]) -> None:
         """Keep the texts, and what the scenes show."""
+        self.looked.at(records)
         self.captions += [prediction.text for prediction in predictions]
         self.references += [record.captions for record in records]
         if self.scenes is not None:
@@ -46,7 +48,7 @@ class CaptionScorer:
         baselines = _named(caption_scores([constant] * len(self.references), self.references))
         protocol = (
             "pycocoevalcap's BLEU, ROUGE-L and CIDEr-D (the one reported as CIDEr), document frequencies from the "
-            f"references of these images. Baseline: {constant!r} for every image."
+            f"references of these {self.looked.unit}. Baseline: {constant!r} for every one."
         )
         if self.scenes is not None:
             finder = NameFinder(self.scenes.names)
@@ -57,7 +59,7 @@ class CaptionScorer:
                 "name once per scene, counted over all scenes; name_exact: scenes whose names are all there and no "
                 "others. Their baseline: the same names for every scene, those that give the best F1."
             )
-        return EvaluationResult(metrics, baselines, "cider_d", len(self.captions), "images", protocol)
+        return EvaluationResult(metrics, baselines, "cider_d", len(self.captions), self.looked.unit, protocol)
 
 
 class AnswerScorer:

@@ -9,8 +9,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from uniperceiver.batches import ImageBatch, TextBatch
-from uniperceiver.data.records import CaptionedImage
+from uniperceiver.batches import ImageBatch, TextBatch, VideoBatch
+from uniperceiver.data.records import CaptionedImage, CaptionedVideo
 from uniperceiver.distributed import mean_over_all
 from uniperceiver.likelihood import log_likelihood_of_units, negative_log_likelihood, unit_vectors
 from uniperceiver.model.image_encoder import ImageFeatures
@@ -21,14 +21,15 @@ from uniperceiver.predictions import Caption
 from uniperceiver.tasks.beam_search import beam_search
 from uniperceiver.tasks.candidates import CandidateSet
 from uniperceiver.tasks.task import TaskSetting, TextData, seeded_generator
+from uniperceiver.tasks.visual_input import encode_visual, visual_batch
 from uniperceiver.tasks.vocabulary import places_of_tokens, word_tokens
 
 
 @dataclass(frozen=True)
 class CaptioningBatch:
-    """Pictures and R captions of them."""
+    """Pictures, or videos, and R captions of them."""
 
-    images: ImageBatch
+    images: ImageBatch | VideoBatch
     text: TextBatch
     """(R, 2L): the words and the end, then a slot for each."""
     targets: Tensor
@@ -74,8 +75,12 @@ class CaptioningTask:
         ids = word_tokens(setting.config, texts, setting.tokenizer)
         return CandidateSet.from_token_ids([setting.tokenizer.end_id, *ids], setting.tokenizer)
 
-    def collate(self, records: Sequence[CaptionedImage]) -> CaptioningBatch:
-        """Captions drawn for every picture. They have no start token, but the end, which long ones keep when cut."""
+    def collate(self, records: Sequence[CaptionedImage | CaptionedVideo]) -> CaptioningBatch:
+        """Captions drawn for every picture. They have no start token, but the end, which long ones keep when cut.
+
+        Raises:
+            ValueError: videos for a model that reads single pictures, or with several views: a caption is of one.
+        """
         tokenizer, backbone, config = self.setting.tokenizer, self.setting.backbone, self.setting.config
         generator = seeded_generator()
         drawn = [
@@ -88,8 +93,11 @@ class CaptioningTask:
         text = TextBatch.with_slot_per_word(ids, tokenizer.padding_id, tokenizer.slot_id)
         length = text.ids.shape[1] // 2
         targets = self._places[text.ids[:, :length]].masked_fill(text.is_padding[:, :length], -1)
+        images = visual_batch(records, backbone)
+        if isinstance(images, VideoBatch) and images.views > 1:
+            raise ValueError(f"a caption is of one view of a video, got {images.views}: set clips and crops to 1")
         return CaptioningBatch(
-            images=ImageBatch.from_images([r.image for r in records], backbone.image_mean, backbone.image_std),
+            images=images,
             text=text,
             targets=targets,
             pictures=torch.tensor([picture for picture, _ in drawn]),
@@ -98,7 +106,7 @@ class CaptioningTask:
     def loss(self, model: UniPerceiver, batch: CaptioningBatch) -> dict[str, Tensor]:
         """Eq. (7): the mean over all words and ends of the batch that are candidates."""
         is_target = batch.targets >= 0
-        image = model.encode_image(batch.images).segment.rows(batch.pictures)
+        image = encode_visual(model, batch.images).segment.rows(batch.pictures)
         decoded = model.decode(image, model.encode_text(batch.text), attributes=self.attributes)
         slots = decoded.segments[1][:, batch.targets.shape[1] :]
         drawn = self.candidates.draw(batch.targets[is_target], self.setting.config.sampled_candidates)
@@ -113,7 +121,7 @@ class CaptioningTask:
         """The best sentence of each picture by beam search; of the batch, only the pictures are looked at."""
         config, tokenizer = self.setting.config, self.setting.tokenizer
         found = beam_search(
-            _NextWord(self, model, features or model.encode_image(batch.images)),
+            _NextWord(self, model, features or encode_visual(model, batch.images)),
             pictures=batch.images.size,
             beams=config.beams,
             end=self._end,

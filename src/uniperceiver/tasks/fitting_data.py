@@ -9,9 +9,12 @@ from uniperceiver.data.datasets import Dataset, open_dataset
 from uniperceiver.data.records import (
     AnnotatedImage,
     CaptionedImage,
+    CaptionedVideo,
     LabelledImage,
+    LabelledText,
     LabelledVideo,
     OutlinedImage,
+    PairedText,
     QuestionedImage,
     TextRecord,
 )
@@ -19,10 +22,12 @@ from uniperceiver.data.records import (
 RECORDS: dict[TaskKind, tuple[type[Any], ...]] = {
     "classification": (LabelledImage, LabelledVideo),
     "detection": (AnnotatedImage, OutlinedImage),
-    "captioning": (CaptionedImage,),
-    "retrieval": (CaptionedImage,),
+    "captioning": (CaptionedImage, CaptionedVideo),
+    "retrieval": (CaptionedImage, CaptionedVideo, PairedText),
     "masked_language_modeling": (TextRecord,),
     "visual_question_answering": (QuestionedImage,),
+    "language_modeling": (TextRecord, CaptionedImage),
+    "text_classification": (LabelledText,),
 }
 """What each task reads."""
 

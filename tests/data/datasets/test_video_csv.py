@@ -3,52 +3,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
 
-from uniperceiver.config import FoldConfig, VideoCsvConfig
+from uniperceiver.config import FoldConfig, FrameSamplingConfig, VideoCsvConfig
 from uniperceiver.data.datasets.annotation_files import DatasetError
 from uniperceiver.data.datasets.video_csv import VideoCsv
 
-av = pytest.importorskip("av")
-
-
-@pytest.fixture
-def write_video(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a video whose frames get brighter."""
-
-    def write(name: str, frames: int = 10) -> Path:
-        path = tmp_path / "videos" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with av.open(str(path), "w") as container:
-            stream = container.add_stream("mpeg4", rate=10)
-            stream.width, stream.height, stream.pix_fmt = 32, 16, "yuv420p"
-            for number in range(frames):
-                pixels = np.full((16, 32, 3), 20 * number, dtype=np.uint8)
-                for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
-                    container.mux(packet)
-            for packet in stream.encode():
-                container.mux(packet)
-        return path
-
-    return write
-
 
 def test_frames_are_evenly_spaced(write_video: Callable[..., Path], tmp_path: Path) -> None:
-    write_video("a b.mp4")
+    write_video(tmp_path / "videos" / "a b.mp4")
     (tmp_path / "train.csv").write_text('"a b.mp4" run\n')
-    dataset = VideoCsv(VideoCsvConfig(str(tmp_path / "train.csv"), str(tmp_path / "videos"), frames=5))
-    record = dataset[0]
-    assert tuple(record.frames.shape) == (5, 3, 16, 32)
-    brightness = record.frames.float().mean(dim=(1, 2, 3))
-    assert brightness.tolist() == pytest.approx([20, 60, 100, 140, 180], abs=6)
-    short = VideoCsv(VideoCsvConfig(str(tmp_path / "train.csv"), str(tmp_path / "videos"), frames=20))
-    assert len(short[0].frames) == 20
+
+    def make(sampling: FrameSamplingConfig) -> VideoCsv:
+        return VideoCsv(VideoCsvConfig(str(tmp_path / "train.csv"), str(tmp_path / "videos"), sampling=sampling))
+
+    record = make(FrameSamplingConfig(frames=5))[0]
+    assert tuple(record.frames.shape) == (1, 5, 3, 16, 32)
+    assert brightness(record.frames) == [pytest.approx([20, 60, 100, 140, 180], abs=6)]
+    assert tuple(record.image.shape) == (3, 2 * 16, 3 * 32)
+    assert len(make(FrameSamplingConfig(frames=20))[0].frames[0]) == 20
+    clips = make(FrameSamplingConfig(frames=2, clips=3))[0].frames
+    expected = [[0, 100], [40, 120], [60, 180]]  # frames 0, 2, 4, 5, 7, 9 take turns
+    assert brightness(clips) == [pytest.approx(row, abs=25) for row in expected]
+
+
+def brightness(frames: torch.Tensor) -> list[list[float]]:
+    """Of every frame of every clip."""
+    return frames.float().mean(dim=(2, 3, 4)).tolist()
 
 
 def test_kinetics(write_video: Callable[..., Path], tmp_path: Path) -> None:
-    write_video("ride bike/xyz_000003_000013.mp4", 2)
-    write_video("abc.mp4", 2)
+    write_video(tmp_path / "videos/ride bike/xyz_000003_000013.mp4", 2)
+    write_video(tmp_path / "videos/abc.mp4", 2)
     source = tmp_path / "train.csv"
     source.write_text("label,youtube_id,time_start,time_end,split\nride bike,xyz,3,13,train\ndance,abc,0,10,train\n")
     dataset = VideoCsv(VideoCsvConfig(str(source), str(tmp_path / "videos")))
@@ -61,7 +48,7 @@ def test_kinetics(write_video: Callable[..., Path], tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_named(write_video: Callable[..., Path], tmp_path: Path) -> None:
     source, classes = tmp_path / "train.csv", tmp_path / "classes.txt"
     config = VideoCsvConfig(str(source), str(tmp_path / "videos"), classes=str(classes))
-    write_video("a.mp4", 2)
+    write_video(tmp_path / "videos/a.mp4", 2)
     classes.write_text("run\n")
     for text, message in (
         ("a.mp4 3", "line 1 has the class '3'"),

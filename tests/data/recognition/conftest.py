@@ -15,7 +15,13 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw
 
-from uniperceiver.config import ModelConfig, to_data
+from uniperceiver.config import (
+    ModelConfig,
+    PatchEncoderConfig,
+    UnifiedDecoderConfig,
+    WordEmbeddingConfig,
+    to_data,
+)
 from uniperceiver.data.tokenizer import Tokenizer
 
 NUMBER = 6
@@ -227,14 +233,74 @@ WRITERS: dict[str, Callable[[Path], None]] = {
 }
 
 
+COLOURS = ((1, 0, 0), (0, 0, 1))
+WriteVideo = Callable[..., Path]
+
+
+def kinetics(root: Path, write_video: WriteVideo) -> None:
+    for part in ("train", "val"):
+        rows = [("label", "youtube_id", "time_start", "time_end", "split")]
+        for index in range(4):
+            name = NAMES[index % 2]
+            write_video(root / "videos" / name / f"{part}{index}_000003_000013.mp4", 6, COLOURS[index % 2])
+            rows.append((name, f"{part}{index}", "3", "13", part))
+        with (root / f"{part}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
+
+
+def msrvtt(root: Path, write_video: WriteVideo) -> None:
+    splits = ("train", "train", "train", "validate", "test")
+    for index in range(len(splits)):
+        write_video(root / "TrainValVideo" / f"video{index}.mp4", 6, COLOURS[index % 2])
+    videos = [{"video_id": f"video{index}", "split": split} for index, split in enumerate(splits)]
+    sentences = [{"video_id": f"video{index}", "caption": CAPTIONS[index % 2]} for index in range(len(splits))]
+    write_json(root / "videodatainfo.json", {"info": {}, "videos": videos, "sentences": sentences})
+
+
+def msvd(root: Path, write_video: WriteVideo) -> None:
+    lines = ["VideoID,Start,End,WorkerID,Language,Description"]
+    for index in range(5):
+        write_video(root / "YouTubeClips" / f"clip{index}_0_9.avi", 6, COLOURS[index % 2])
+        lines += [f"clip{index},0,9,1,English,{CAPTIONS[index % 2]}", f"clip{index},0,9,2,German,ein Ball"]
+    (root / "MSVD.csv").write_text("\n".join(lines))
+
+
+def coco_of_videos(root: Path, write_video: WriteVideo) -> None:
+    for index in range(4):
+        write_video(root / "videos" / f"{index}.mp4", 6, COLOURS[index % 2])
+    for part, numbers in (("train", range(3)), ("val", range(3, 4))):
+        images = [{"id": i, "file_name": f"{i}.mp4"} for i in numbers]
+        write_json(
+            root / f"captions_{part}.json",
+            {"images": images, "annotations": [{"image_id": i, "caption": CAPTIONS[i % 2]} for i in numbers]},
+        )
+
+
+def video_table(root: Path, write_video: WriteVideo) -> None:
+    rows = [("path", "caption")]
+    for index in range(4):
+        write_video(root / "clips" / f"{index}.mp4", 6, COLOURS[index % 2])
+        rows.append((f"clips/{index}.mp4", CAPTIONS[index % 2]))
+    with (root / "pairs.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+VIDEO_WRITERS: dict[str, Callable[[Path, WriteVideo], None]] = {
+    writer.__name__: writer for writer in (kinetics, msrvtt, msvd, coco_of_videos, video_table)
+}
+
+
 @pytest.fixture
-def write_format(tmp_path: Path) -> Callable[[str], Path]:
+def write_format(tmp_path: Path, write_video: WriteVideo) -> Callable[[str], Path]:
     """Writes a tiny data set of a format and returns its folder."""
 
     def write(name: str) -> Path:
         folder = tmp_path / "data" / name
         folder.mkdir(parents=True)
-        WRITERS[name](folder)
+        if name in VIDEO_WRITERS:
+            VIDEO_WRITERS[name](folder, write_video)
+        else:
+            WRITERS[name](folder)
         return folder
 
     return write
@@ -248,3 +314,31 @@ def tiny_model(tiny_model_config: ModelConfig, tokenizer: Tokenizer, tmp_path: P
     content["text"]["tokenizer"] = str(tmp_path / "tokenizer.json")
     (tmp_path / "model.yaml").write_text(yaml.safe_dump(content))
     return str(tmp_path / "model.yaml")
+
+
+@pytest.fixture
+def tiny_video_model(tokenizer: Tokenizer, tmp_path: Path) -> str:
+    """A YAML file of a tiny model that reads frames."""
+    tokenizer.save(tmp_path / "tokenizer.json")
+    words = WordEmbeddingConfig(
+        "words",
+        tokenizer.vocabulary_size,
+        positions=40,
+        spe_id=tokenizer.slot_id,
+        tokenizer=str(tmp_path / "tokenizer.json"),
+    )
+    decoder = UnifiedDecoderConfig(
+        width=16,
+        layers=1,
+        heads=2,
+        feedforward=32,
+        moe=None,
+        type_codes=False,
+        text_positions=0,
+        own_spe=False,
+        input_norm=True,
+    )
+    image = PatchEncoderConfig("patches", image_size=32, frames=4)
+    config = ModelConfig(image, words, decoder, temperatures=("img_cls", "video_cls", "caption", "retrieve"))
+    (tmp_path / "video_model.yaml").write_text(yaml.safe_dump(to_data(config)))
+    return str(tmp_path / "video_model.yaml")

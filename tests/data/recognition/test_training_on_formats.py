@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from uniperceiver import cli
-from uniperceiver.config import ImageSizeConfig, TrainConfig, load_train_config
+from uniperceiver.config import FrameSamplingConfig, ImageSizeConfig, TrainConfig, load_train_config
 from uniperceiver.data.recognition.recognise import recognise
-from uniperceiver.data.recognition.training_plan import training_plan
+from uniperceiver.data.recognition.training_plan import training_plan, write_plan
+from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
 from uniperceiver.training.train import train
 
 FORMATS = (
@@ -34,9 +35,12 @@ FORMATS = (
 )
 
 
-def small(plan: TrainConfig, steps: int) -> TrainConfig:
+VIDEO_FORMATS = ("kinetics", "msrvtt", "msvd", "coco_of_videos", "video_table")
+
+
+def small(plan: TrainConfig, steps: int, side: int = 64) -> TrainConfig:
     """The same training with small pictures and batches."""
-    size = ImageSizeConfig(train=64, test=64, test_longest=64, scale=(0.6, 1.0))
+    size = ImageSizeConfig(train=side, test=side, test_longest=side, scale=(0.6, 1.0))
     return replace(
         plan,
         streams={
@@ -54,14 +58,56 @@ def small(plan: TrainConfig, steps: int) -> TrainConfig:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_twenty_steps(name: str, write_format: Callable[[str], Path], tiny_model: str, tmp_path: Path) -> None:
-    plan = small(training_plan(recognise(write_format(name)), tiny_model), steps=20)
-    checkpoint = train(plan, tmp_path / "run")
+    train_and_check(small(training_plan(recognise(write_format(name)), tiny_model), steps=20), tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", VIDEO_FORMATS)
+def test_twenty_steps_on_videos(
+    name: str, write_format: Callable[[str], Path], tiny_video_model: str, tmp_path: Path
+) -> None:
+    found = recognise(write_format(name))
+    written = tmp_path / "train.yaml"
+    write_plan(training_plan(found, tiny_video_model), written)
+    plan = load_train_config(str(written))
+    assert set(plan.streams) == ({"classification"} if name == "kinetics" else {"captioning", "retrieval"})
+    train_and_check(small(plan, steps=20, side=32), tmp_path / "run")
+
+
+def train_and_check(plan: TrainConfig, folder: Path) -> None:
+    checkpoint = train(plan, folder)
     assert (checkpoint / "model.safetensors").is_file()
-    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     steps = [line for line in lines if "loss" in line]
     assert len(steps) == 20
     assert all(math.isfinite(line["loss"]) for line in steps)
     assert {line["stream"] for line in steps} == set(plan.streams)
+
+
+@pytest.mark.parametrize("name", ["kinetics", "msrvtt"])
+def test_a_model_of_videos_is_evaluated_in_views(
+    name: str, write_format: Callable[[str], Path], tiny_video_model: str, tmp_path: Path
+) -> None:
+    plan = small(training_plan(recognise(write_format(name)), tiny_video_model), steps=2, side=32)
+    streams = {
+        kind: row
+        if kind == "captioning"
+        else replace(
+            row,
+            task=replace(row.task, image=replace(row.task.image, crops=3)),
+            evaluation=replace(row.evaluation, sampling=FrameSamplingConfig(frames=4, clips=4)),
+        )
+        for kind, row in plan.streams.items()
+    }
+    checkpoint = train(replace(plan, streams=streams), tmp_path / "run")
+    reports = evaluate_checkpoint(checkpoint, None, None, tmp_path / "report.json")
+    for kind, report in reports.items():
+        assert report.result.unit == "videos"
+        assert ("4 frames of 12 views of a video" in report.result.protocol) == (kind != "captioning")
+        assert report.sheet.examples
+        assert "image" not in report.result.main
+    metrics = {name for report in reports.values() for name in report.result.metrics}
+    assert metrics >= ({"top1"} if name == "kinetics" else {"video_to_text_r1", "text_to_video_r10", "cider_d"})
 
 
 def test_train_recognises_data_and_writes_the_equivalent_yaml(

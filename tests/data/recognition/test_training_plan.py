@@ -54,7 +54,21 @@ def test_what_was_found_is_said(write_format: Callable[[str], Path]) -> None:
     assert lines[1].endswith("(1 records)")
 
 
-def test_videos_are_refused() -> None:
+def test_a_network_of_patches_gets_pictures_of_its_size_and_as_many_frames_as_it_has_places(
+    write_format: Callable[[str], Path], tiny_video_model: str
+) -> None:
+    found = [entry for name in ("kinetics", "msvd", "image_folder") for entry in recognise(write_format(name))]
+    plan = training_plan(found, tiny_video_model)
+    assert set(plan.streams) == {"classification", "captioning", "retrieval", "classification_2"}
+    assert all((row.task.image.train, row.task.image.test) == (32, 32) for row in plan.streams.values())
+    assert not any(row.task.image.squeeze for row in plan.streams.values())
+    assert plan.streams["classification"].dataset.sampling.frames == 4
+    assert plan.streams["captioning"].evaluation.sampling.frames == 4
+    with pytest.raises(RecognitionError, match="has no regions: give --model a network of v2"):
+        training_plan(recognise(write_format("coco_instances")), tiny_video_model)
+
+
+def test_videos_are_refused_by_a_network_of_pictures() -> None:
     videos = VideoCsvConfig("train.csv", "videos")
     with pytest.raises(RecognitionError, match="nano takes pictures"):
         training_plan([FoundData("video_csv", videos, videos, "")], "nano")

@@ -8,12 +8,16 @@ from typing import Any, Protocol
 from uniperceiver.config import DatasetConfig
 from uniperceiver.data.datasets.coco_captions import open_coco_captions
 from uniperceiver.data.datasets.coco_instances import CocoInstances
+from uniperceiver.data.datasets.glue import Glue
 from uniperceiver.data.datasets.hugging_face import HuggingFace
 from uniperceiver.data.datasets.image_folder import ImageFolder
 from uniperceiver.data.datasets.image_text_pairs import open_image_text_pairs
 from uniperceiver.data.datasets.karpathy_captions import KarpathyCaptions
+from uniperceiver.data.datasets.labelled_texts import LabelledTexts
 from uniperceiver.data.datasets.plain_text import PlainText
 from uniperceiver.data.datasets.scenes import open_scenes
+from uniperceiver.data.datasets.text_pairs import TextPairs
+from uniperceiver.data.datasets.video_captions import VideoCaptions
 from uniperceiver.data.datasets.video_csv import VideoCsv
 from uniperceiver.data.datasets.visual_genome import open_visual_genome
 from uniperceiver.data.datasets.voc import Voc
@@ -46,6 +50,10 @@ DATASETS: dict[str, Callable[[Any], Dataset]] = {
     "hugging_face": HuggingFace,
     "visual_genome": open_visual_genome,
     "video_csv": VideoCsv,
+    "video_captions": VideoCaptions,
+    "glue": Glue,
+    "labelled_texts": LabelledTexts,
+    "text_pairs": TextPairs,
     "scenes": open_scenes,
 }
 

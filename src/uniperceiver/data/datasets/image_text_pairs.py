@@ -34,7 +34,7 @@ def open_image_text_pairs(config: ImageTextPairsConfig) -> CaptionedPictures:
         file = str(row[config.image] or "").strip()
         if not file:
             raise DatasetError(f"{where} has an empty {config.image!r}")
-        captions.setdefault(file, []).extend(_texts(row[config.text], where, config.text))
+        captions.setdefault(file, []).extend(texts_of(row[config.text], where, config.text))
     return CaptionedPictures(source, folder, _rows(captions, source, folder), config.fold)
 
 
@@ -106,7 +106,8 @@ def _json_lines(lines: Iterator[str], source: Path) -> Iterator[tuple[str, dict[
         yield where, row
 
 
-def _texts(given: Any, where: str, column: str) -> list[str]:
+def texts_of(given: Any, where: str, column: str) -> list[str]:
+    """The texts in a cell, one or a list of them; DatasetError where there is none or one is empty."""
     texts = [text.strip() for text in (given if isinstance(given, list) else [given]) if isinstance(text, str)]
     if not texts or not all(texts) or (isinstance(given, list) and len(texts) < len(given)):
         raise DatasetError(f"{where} has no text in {column!r}, or an empty one: got {str(given)[:60]!r}")

@@ -6,25 +6,17 @@ import csv
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from uniperceiver.config import VideoCsvConfig
 from uniperceiver.data.datasets.annotation_files import DatasetError, is_in_fold, read_text
 from uniperceiver.data.datasets.json_rows import JsonRows
+from uniperceiver.data.datasets.video_files import VIDEO_SUFFIXES, find_video, read_clips
 from uniperceiver.data.datasets.yolo import read_class_names
-from uniperceiver.data.images import MAX_PIXELS
 from uniperceiver.data.records import LabelledVideo
 
 LARGEST_LIST = 2**28
 """Bytes of a list of videos; Kinetics-700's has 30 MB."""
-MOST_FRAMES = 100_000
-"""Frames that are decoded of one video, about an hour."""
 KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end")
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi")
 
 
 class VideoCsv:
@@ -39,7 +31,7 @@ class VideoCsv:
             DatasetError: an unreadable or empty list, a line of another form, a class without a name, a missing video.
         """
         self.source, self.folder = Path(config.annotations), Path(config.videos)
-        self.frames = config.frames
+        self.sampling = config.sampling
         listed = list(read_video_list(self.source, self.folder))
         if not listed:
             raise DatasetError(f"{self.source} lists no video")
@@ -64,7 +56,7 @@ class VideoCsv:
 
     def __getitem__(self, index: int) -> LabelledVideo:
         path, label = self._rows[index]
-        return LabelledVideo(read_frames(Path(path), self.frames), path, label)
+        return LabelledVideo(read_clips(Path(path), self.sampling), path, label)
 
     def __repr__(self) -> str:
         return f"video_csv {self.source} ({len(self)} videos, {len(self.names)} classes)"
@@ -86,9 +78,7 @@ def read_video_list(source: Path, folder: Path) -> Iterator[tuple[str, Path, str
             continue
         where = f"{source}, line {number}"
         path, name = _path_and_class(line, where)
-        if not (folder / path).is_file():
-            raise DatasetError(f"{where} needs the video {folder / path}, which does not exist")
-        yield where, folder / path, name
+        yield where, find_video(folder, path, where), name
 
 
 def _path_and_class(line: str, where: str) -> tuple[str, str]:
@@ -121,51 +111,3 @@ def _kinetics_file(folder: Path, label: str, video: str, row: dict[str, str], wh
                 if (parent / f"{stem}{suffix}").is_file():
                     return parent / f"{stem}{suffix}"
     raise DatasetError(f"{where} needs the video {stems[0]}.mp4 in {folder} or {folder / label}; neither has it")
-
-
-def read_frames(path: Path, number: int) -> Tensor:
-    """``number`` frames evenly spaced over a video, the middles of as many parts, (T, 3, H, W) uint8 RGB.
-
-    A video of fewer frames repeats some. All frames are decoded, because what containers say of their length is often
-    wrong.
-
-    Raises:
-        DatasetError: not a video, broken, without a frame, too large or too long.
-        ImportError: without the extra ``video``.
-    """
-    av = _av()
-    try:
-        total = _count(av, path)
-        wanted = ((np.arange(number) + 0.5) * total / number).astype(int).tolist()
-        with av.open(str(path)) as container:
-            kept = {
-                index: frame.to_ndarray(format="rgb24")
-                for index, frame in enumerate(container.decode(video=0))
-                if index in set(wanted)
-            }
-    except (av.FFmpegError, IndexError) as error:
-        raise DatasetError(f"cannot read the video {path}: {error}; replace the file") from None
-    return torch.from_numpy(np.stack([kept[index] for index in wanted])).permute(0, 3, 1, 2)
-
-
-def _count(av: ModuleType, path: Path) -> int:
-    total = 0
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        if stream.width * stream.height > MAX_PIXELS:
-            raise DatasetError(f"{path}: frames of {stream.width}x{stream.height} pixels are too large")
-        for packet in container.demux(stream):
-            total += len(packet.decode())
-            if total > MOST_FRAMES:
-                raise DatasetError(f"{path} has more than {MOST_FRAMES} frames: cut it into clips")
-    if not total:
-        raise DatasetError(f"{path} has no frame")
-    return total
-
-
-def _av() -> ModuleType:
-    try:
-        import av
-    except ImportError as error:
-        raise ImportError("videos need PyAV: pip install 'uniperceiver[video]'") from error
-    return av

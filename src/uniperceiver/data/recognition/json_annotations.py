@@ -11,19 +11,24 @@ from uniperceiver.config import (
     CocoCaptionsConfig,
     CocoInstancesConfig,
     KarpathyCaptionsConfig,
+    VideoCaptionsConfig,
     VisualGenomeConfig,
     VqaConfig,
 )
 from uniperceiver.data.datasets.annotation_files import DatasetError
+from uniperceiver.data.datasets.video_files import VIDEO_SUFFIXES
 from uniperceiver.data.datasets.vqa import pictures_by_id
 from uniperceiver.data.recognition.found import Part, RecognitionError, Split, split_along
 from uniperceiver.data.recognition.picture_folders import folders_near, picture_folder
+from uniperceiver.data.recognition.videos import video_captions_part
 
 KARPATHY: dict[Split, tuple[str, ...]] = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}
 """Part → the splits of a Karpathy JSON that are read as it."""
+MSRVTT: dict[Split, tuple[str, ...]] = {"train": ("train",), "val": ("validate", "val"), "test": ("test",)}
+"""The same of MSR-VTT's."""
 LOOKED_FOR = (
     "COCO instances or captions (images, annotations), Karpathy captions (images with sentences), VQAv2 (questions, "
-    "and annotations with answers), Visual Genome regions (a list with regions)"
+    "and annotations with answers), Visual Genome regions (a list with regions), MSR-VTT (videos and sentences)"
 )
 
 
@@ -45,6 +50,8 @@ def json_parts(files: Sequence[Path]) -> list[Part]:
             questions[file] = _objects(content["questions"])
         elif _has(content, "annotations", "answers"):
             answers[file] = _objects(content["annotations"])
+        elif _has(content, "videos", "video_id") and _has(content, "sentences", "caption"):
+            parts += _msrvtt(file, _objects(content["videos"]))
         elif _has(content, "images", "sentences"):
             parts += _karpathy(file, _objects(content["images"]))
         elif _has(content, "annotations", "bbox") and _has(content, "categories", "name"):
@@ -53,6 +60,8 @@ def json_parts(files: Sequence[Path]) -> list[Part]:
             images = picture_folder(file, _file_names(content))
             config = CocoInstancesConfig(str(file), str(images))
             parts.append(Part(config, file, split_along(file), config.kind))
+        elif _has(content, "annotations", "caption") and _names_videos(content):
+            parts.append(video_captions_part(VideoCaptionsConfig(str(file), ""), split_along(file)))
         elif _has(content, "annotations", "caption") and "images" in content:
             captions = CocoCaptionsConfig(str(file), str(picture_folder(file, _file_names(content))))
             parts.append(Part(captions, file, split_along(file), captions.kind))
@@ -79,6 +88,18 @@ def _objects(entries: list[Any]) -> list[dict[str, Any]]:
 
 def _file_names(content: dict[str, Any]) -> list[str]:
     return [str(entry.get("file_name")) for entry in _objects(content.get("images", []))]
+
+
+def _names_videos(content: dict[str, Any]) -> bool:
+    files = _file_names(content)
+    return bool(files) and files[0].lower().endswith(VIDEO_SUFFIXES)
+
+
+def _msrvtt(file: Path, entries: list[dict[str, Any]]) -> list[Part]:
+    present = {entry.get("split") for entry in entries}
+    chosen = [(split, name) for split, names in MSRVTT.items() for name in names if name in present]
+    parts = [video_captions_part(VideoCaptionsConfig(str(file), "", split=name), split) for split, name in chosen]
+    return parts or [video_captions_part(VideoCaptionsConfig(str(file), ""), split_along(file))]
 
 
 def _visual_genome(file: Path, content: list[Any]) -> Part:

@@ -5,17 +5,33 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from uniperceiver.config import ImageTextPairsConfig, PlainTextConfig, VideoCsvConfig
+from uniperceiver.config import (
+    ImageTextPairsConfig,
+    LabelledTextsConfig,
+    PlainTextConfig,
+    TextPairsConfig,
+    VideoCaptionsConfig,
+    VideoCsvConfig,
+)
 from uniperceiver.data.datasets.image_text_pairs import LINES_SUFFIXES, LONGEST_LINE, TABLE_SUFFIXES, read_rows
-from uniperceiver.data.datasets.video_csv import KINETICS_COLUMNS, VIDEO_SUFFIXES
-from uniperceiver.data.recognition.found import Part, RecognitionError, split_along
+from uniperceiver.data.datasets.video_captions import MSVD_COLUMNS
+from uniperceiver.data.datasets.video_csv import KINETICS_COLUMNS
+from uniperceiver.data.datasets.video_files import VIDEO_SUFFIXES
+from uniperceiver.data.recognition.found import Part, split_along
+from uniperceiver.data.recognition.glue import glue_part
 from uniperceiver.data.recognition.picture_folders import picture_folder
+from uniperceiver.data.recognition.videos import folder_of_videos, video_captions_part
 
 IMAGE_COLUMNS = ("image", "image_path", "file_name", "filename", "file", "filepath", "path", "img", "img_path")
+VIDEO_COLUMNS = ("video", "video_path", "video_file", "video_id", "clip")
 TEXT_COLUMNS = ("caption", "captions", "text", "sentence", "sentences", "title", "description", "comment")
+LABEL_COLUMNS = ("label", "class", "category", "topic", "sentiment")
+PAIR_COLUMNS = (("question", "answer"), ("query", "passage"), ("anchor", "positive"), ("source", "target"))
 LOOKED_FOR = (
-    f"a column with pictures ({', '.join(IMAGE_COLUMNS)}) and one with texts ({', '.join(TEXT_COLUMNS)}), Kinetics' "
-    f"columns ({', '.join(KINETICS_COLUMNS)}), or lines of a video's path and its class"
+    f"a column with pictures ({', '.join(IMAGE_COLUMNS)}) and one with texts ({', '.join(TEXT_COLUMNS)}), the same "
+    f"of videos ({', '.join(VIDEO_COLUMNS)}), MSVD's columns ({', '.join(MSVD_COLUMNS)}), Kinetics' columns "
+    f"({', '.join(KINETICS_COLUMNS)}), lines of a video's path and its class, a text and its class "
+    f"({', '.join(LABEL_COLUMNS)}), or pairs of texts ({', '.join('/'.join(pair) for pair in PAIR_COLUMNS)})"
 )
 SAMPLE = 5
 NO_TEXTS = frozenset({"readme", "license", "licence", "classes", "names", "labels", "requirements", "attribution"})
@@ -28,18 +44,41 @@ def table_part(file: Path) -> Part | None:
     Raises:
         RecognitionError: it is, but its pictures or videos are not found.
     """
+    if (glue := glue_part(file)) is not None:
+        return glue
     if lists_videos(file):
-        video = VideoCsvConfig(str(file), str(_video_folder(file)), classes=_class_file(file))
-        return Part(video, file, split_along(file), video.kind)
+        listed = VideoCsvConfig(str(file), str(folder_of_videos(file)), classes=_class_file(file))
+        return Part(listed, file, split_along(file), listed.kind)
     rows = [row for _, row in zip(range(SAMPLE), (row for _, row in read_rows(file)), strict=False)]
     columns = list(rows[0]) if rows else []
     image = next((name for name in IMAGE_COLUMNS if name in columns), None)
     text = next((name for name in TEXT_COLUMNS if name in columns), None)
-    if image is None or text is None:
+    video = next((name for name in VIDEO_COLUMNS if name in columns), None)
+    if image is not None and str(rows[0][image]).lower().endswith(VIDEO_SUFFIXES):
+        image, video = None, image
+    if set(MSVD_COLUMNS) <= set(columns) or (video is not None and text is not None):
+        captions = VideoCaptionsConfig(str(file), "", video=video or "video", text=text or "caption")
+        return video_captions_part(captions, split_along(file))
+    if image is None:
+        return texts_part(file, columns, text)
+    if text is None:
         return None
     images = picture_folder(file, [str(row[image]) for row in rows])
     pairs = ImageTextPairsConfig(str(file), str(images), image=image, text=text)
     return Part(pairs, file, split_along(file), pairs.kind)
+
+
+def texts_part(file: Path, columns: list[str], text: str | None) -> Part | None:
+    """A table without pictures as texts with a class, or as texts that belong together."""
+    pair = next((pair for pair in PAIR_COLUMNS if set(pair) <= set(columns)), None)
+    label = next((name for name in LABEL_COLUMNS if name in columns), None)
+    if label is not None and text is not None:
+        labelled = LabelledTextsConfig(str(file), text=text, label=label, classes=_class_file(file))
+        return Part(labelled, file, split_along(file), labelled.kind)
+    if pair is not None:
+        pairs = TextPairsConfig(str(file), text=pair[0], partner=pair[1])
+        return Part(pairs, file, split_along(file), pairs.kind)
+    return None
 
 
 def is_table(file: Path) -> bool:
@@ -48,9 +87,11 @@ def is_table(file: Path) -> bool:
 
 
 def lists_videos(file: Path) -> bool:
-    """Whether a file is Kinetics' CSV, or its first line names a video."""
+    """Whether a file is Kinetics' CSV, or its first line is a video and its class."""
     with file.open(encoding="utf-8-sig", errors="replace") as lines:
         first = lines.readline(LONGEST_LINE)
+    if file.suffix.lower() in LINES_SUFFIXES:
+        return False
     columns = [name.strip() for name in next(csv.reader([first]), [])]
     return set(KINETICS_COLUMNS[:2]) <= set(columns) or any(suffix in first.lower() for suffix in VIDEO_SUFFIXES)
 
@@ -64,13 +105,6 @@ def text_part(file: Path) -> Part:
 def text_parts(folder: Path) -> list[Part]:
     """The ``.txt`` files of a folder as texts, but for those whose names say that they are something else."""
     return [text_part(file) for file in sorted(folder.glob("*.txt")) if file.stem.lower() not in NO_TEXTS]
-
-
-def _video_folder(file: Path) -> Path:
-    for folder in (file.parent / "videos", file.parent / file.stem, file.parent, *sorted(file.parent.glob("*"))):
-        if folder.is_dir() and any(path.suffix in VIDEO_SUFFIXES for path in folder.glob("**/*")):
-            return folder
-    raise RecognitionError(f"{file} lists videos, but near it is no folder with {', '.join(VIDEO_SUFFIXES)} files")
 
 
 def _class_file(file: Path) -> str | None:

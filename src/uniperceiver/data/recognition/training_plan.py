@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,22 @@ import yaml
 from pydantic import TypeAdapter
 
 from uniperceiver.config import (
+    DatasetConfig,
+    GlueConfig,
+    HuggingFaceConfig,
+    ImageEncoderConfig,
     ImageSizeConfig,
     OptimizerConfig,
+    PatchEncoderConfig,
     ProposalLossConfig,
     ScheduleConfig,
     StreamConfig,
     TaskConfig,
     TaskKind,
     TrainConfig,
+    VideoCaptionsConfig,
     VideoCsvConfig,
+    load_config,
 )
 from uniperceiver.data.datasets import open_dataset
 from uniperceiver.data.recognition.found import FoundData, RecognitionError
@@ -33,8 +41,11 @@ SHARES: dict[TaskKind, float] = {
     "retrieval": 0.13,
     "masked_language_modeling": 0.12,
     "visual_question_answering": 0.18,
+    "text_classification": 0.12,
 }
 """s_k of a task, shared by its data sets: those of the configuration ``realdata``."""
+OF_TWO_TEXTS = "{first} {slot} , {second}"
+"""The template of texts in pairs, where nothing else is known: v1's for MNLI."""
 SMALL = ImageSizeConfig(train=160, test=160, scale=(0.6, 1.0))
 TASKS: dict[TaskKind, tuple[TaskConfig, int]] = {
     "detection": (TaskConfig("detection", ImageSizeConfig(train=224, test=224, test_longest=320, scale=(0.5, 1.5))), 8),
@@ -46,6 +57,7 @@ TASKS: dict[TaskKind, tuple[TaskConfig, int]] = {
         32,
     ),
     "visual_question_answering": (TaskConfig("visual_question_answering", SMALL, max_tokens=32), 24),
+    "text_classification": (TaskConfig("text_classification", max_tokens=128), 16),
 }
 """Task → its settings and batch size, made for `nano` on a small machine."""
 
@@ -53,25 +65,30 @@ TASKS: dict[TaskKind, tuple[TaskConfig, int]] = {
 def training_plan(data: Sequence[FoundData], model: str) -> TrainConfig:
     """A joint training of every task that ``data`` is good for.
 
+    Args:
+        data: what was found.
+        model: preset, YAML file or checkpoint.
+
     Raises:
-        RecognitionError: videos, which no shipped training of this version's pictures-only network takes.
+        RecognitionError: videos for a network that takes pictures, or objects for one without regions.
+        ConfigError: there is no such model.
     """
+    is_folder = Path(model).is_dir()
+    image = load_config(str(Path(model) / "config.yaml") if is_folder else model).image
     rows = [(entry, task) for entry in data for task in entry.tasks]
-    videos = [entry for entry in data if isinstance(entry.training, VideoCsvConfig)]
-    if videos:
-        raise RecognitionError(
-            f"{videos[0].training} lists videos; {model} takes pictures. Videos are for the models of the first version"
-        )
     number_of = Counter(task for _, task in rows)
     streams: dict[str, StreamConfig] = {}
     for entry, task in rows:
         settings, batch = TASKS[task]
+        _check(entry, task, model, image)
+        if isinstance(image, PatchEncoderConfig):
+            settings, batch = _of_patches(settings, image), max(batch // (8 if _is_of_videos(entry) else 1), 2)
         streams[_stream_name(task, streams)] = StreamConfig(
-            task=settings,
-            dataset=entry.training,
+            task=_asked(settings, entry.training),
+            dataset=_sampled(entry.training, image),
             batch_size=batch,
             sampling_weight=round(SHARES[task] / number_of[task], 4),
-            evaluation=entry.evaluation,
+            evaluation=_sampled(entry.evaluation, image),
         )
     return TrainConfig(
         model=model,
@@ -85,6 +102,43 @@ def training_plan(data: Sequence[FoundData], model: str) -> TrainConfig:
         log_every=20,
         checkpoint_every=500,
     )
+
+
+def _check(entry: FoundData, task: TaskKind, model: str, image: ImageEncoderConfig | PatchEncoderConfig) -> None:
+    if _is_of_videos(entry) and not isinstance(image, PatchEncoderConfig):
+        raise RecognitionError(
+            f"{entry.training} lists videos; {model} takes pictures. Give --model a network that reads frames: a "
+            "converted checkpoint of Uni-Perceiver v1, or a YAML file with image.kind patches"
+        )
+    if task == "detection" and (isinstance(image, PatchEncoderConfig) or image.proposals is None):
+        raise RecognitionError(
+            f"{entry.training} annotates objects, but {model} has no regions: give --model a network of v2"
+        )
+
+
+def _is_of_videos(entry: FoundData) -> bool:
+    return isinstance(entry.training, VideoCsvConfig | VideoCaptionsConfig)
+
+
+def _of_patches(task: TaskConfig, image: PatchEncoderConfig) -> TaskConfig:
+    """The same task for a network whose places are those of one size of pictures."""
+    size = replace(task.image, train=image.image_size, test=image.image_size, squeeze=False)
+    return replace(task, image=size)
+
+
+def _asked(task: TaskConfig, data: DatasetConfig) -> TaskConfig:
+    """Text classification asks in the template of its data: GLUE's, or one for two texts."""
+    if isinstance(data, GlueConfig):
+        return replace(task, template=data.task)
+    has_two = isinstance(data, HuggingFaceConfig) and data.view == "labelled_texts" and data.second is not None
+    return replace(task, template=OF_TWO_TEXTS) if has_two else task
+
+
+def _sampled(config: DatasetConfig, image: ImageEncoderConfig | PatchEncoderConfig) -> DatasetConfig:
+    """Videos with no more frames than the network has places for."""
+    if not isinstance(config, VideoCsvConfig | VideoCaptionsConfig) or not isinstance(image, PatchEncoderConfig):
+        return config
+    return replace(config, sampling=replace(config.sampling, frames=min(config.sampling.frames, image.frames)))
 
 
 def _stream_name(task: TaskKind, taken: dict[str, StreamConfig]) -> str:
