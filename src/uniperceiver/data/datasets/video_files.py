@@ -1,0 +1,106 @@
+"""Frames of video files, decoded with PyAV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uniperceiver.config import FrameSamplingConfig
+from uniperceiver.data.datasets.annotation_files import DatasetError
+from uniperceiver.data.images import MAX_PIXELS
+
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi")
+MOST_FRAMES = 100_000
+"""Frames that are decoded of one video, about an hour."""
+STRIDE_UNIT = 30
+"""Strides count frames of a video that has this many a second (spec/uni_perceiver_v1_moe.md, 7.5)."""
+
+
+def find_video(folder: Path, name: str, where: str) -> Path:
+    """The file ``name`` in a folder, given with its ending or without; ``where`` says who asks for it.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    for suffix in ("", *VIDEO_SUFFIXES):
+        path = folder / f"{name}{suffix}"
+        if path.is_file():
+            return path
+    raise DatasetError(
+        f"{where} needs the video {folder / name} (with {', '.join(VIDEO_SUFFIXES)}), which does not exist: is "
+        "`videos` the right folder?"
+    )
+
+
+def read_clips(path: Path, sampling: FrameSamplingConfig) -> Tensor:
+    """Clips (V, T, 3, H, W) uint8 RGB of a video, V being ``sampling.clips``; a short video repeats frames.
+
+    All frames are decoded, because what containers say of their length is often wrong. The random start of a stride is
+    drawn from torch's default generator.
+
+    Raises:
+        DatasetError: not a video, broken, without a frame, too large or too long.
+        ImportError: without the extra ``video``.
+    """
+    av = _av()
+    try:
+        total, rate = _measure(av, path)
+        wanted = wanted_frames(total, rate, sampling)
+        frames = _decode(av, path, set(wanted))
+    except (av.FFmpegError, IndexError) as error:
+        raise DatasetError(f"cannot read the video {path}: {error}; replace the file") from None
+    stacked = torch.from_numpy(np.stack([frames[index] for index in wanted])).permute(0, 3, 1, 2)
+    return stacked.unflatten(0, (sampling.frames, sampling.clips)).transpose(0, 1)
+
+
+def wanted_frames(total: int, rate: float, sampling: FrameSamplingConfig) -> list[int]:
+    """Numbers of T · V frames in order of time, of a video of ``total`` frames, ``rate`` a second; clips take turns."""
+    number = sampling.frames * sampling.clips
+    if sampling.stride is not None:
+        step = sampling.stride * rate / STRIDE_UNIT
+        spare = total - (step * (number - 1) + 1)
+        if spare >= 0:
+            start = float(torch.rand(())) * spare
+            return [int(start + step * place) for place in range(number)]
+    return [int((place + 0.5) * total / number) for place in range(number)]
+
+
+def _measure(av: ModuleType, path: Path) -> tuple[int, float]:
+    """Number of frames, and of frames a second."""
+    total = 0
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        if stream.width * stream.height > MAX_PIXELS:
+            raise DatasetError(f"{path}: frames of {stream.width}x{stream.height} pixels are too large")
+        rate = float(stream.average_rate or STRIDE_UNIT)
+        for packet in container.demux(stream):
+            total += len(packet.decode())
+            if total > MOST_FRAMES:
+                raise DatasetError(f"{path} has more than {MOST_FRAMES} frames: cut it into clips")
+    if not total:
+        raise DatasetError(f"{path} has no frame")
+    return total, rate
+
+
+def _decode(av: ModuleType, path: Path, wanted: set[int]) -> dict[int, np.ndarray]:
+    """Frame number → (H, W, 3) uint8, of those wanted."""
+    kept: dict[int, np.ndarray] = {}
+    with av.open(str(path)) as container:
+        for index, frame in enumerate(container.decode(video=0)):
+            if index in wanted:
+                kept[index] = frame.to_ndarray(format="rgb24")
+            if len(kept) == len(wanted):
+                break
+    return kept
+
+
+def _av() -> ModuleType:
+    try:
+        import av
+    except ImportError as error:
+        raise ImportError("videos need PyAV: pip install 'uniperceiver[video]'") from error
+    return av

@@ -1,0 +1,36 @@
+"""Frames of videos brought to size: all frames of a video are cut alike (spec/uni_perceiver_v1_moe.md, 7.5)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+JITTER = (256 / 224, 320 / 224)
+"""Training: the shorter side is between these many times the crop's side."""
+
+
+def jittered_crop(frames: Tensor, side: int, flip: bool) -> Tensor:
+    """Shorter side of a random length, a random square of (V, T, 3, ``side``, ``side``), perhaps mirrored."""
+    low, high = (int(side * ratio) for ratio in JITTER)
+    resized = _resized(frames, int(torch.randint(low, high + 1, ())))
+    top, left = (int(torch.randint(0, length - side + 1, ())) for length in resized.shape[-2:])
+    cropped = resized[..., top : top + side, left : left + side]
+    return F.horizontal_flip(cropped) if flip and torch.rand(()) < 0.5 else cropped
+
+
+def uniform_crops(frames: Tensor, side: int, crops: int) -> Tensor:
+    """Shorter side resized to ``side``; squares evenly along the longer one, with a single one its centre.
+
+    (V, T, 3, H, W) -> (V · crops, T, 3, side, side), the crops of a clip after each other.
+    """
+    resized = _resized(frames, side)
+    spare = [length - side for length in resized.shape[-2:]]
+    places = [0.5] if crops == 1 else [place / (crops - 1) for place in range(crops)]
+    cut = [F.crop(resized, int(spare[0] * place), int(spare[1] * place), side, side) for place in places]
+    return torch.stack(cut, dim=1).flatten(0, 1)
+
+
+def _resized(frames: Tensor, shorter: int) -> Tensor:
+    return F.resize(frames, [shorter], interpolation=InterpolationMode.BICUBIC, antialias=True)
