@@ -37,6 +37,7 @@ OF_TEXTS = {"language_modeling", "text_classification"}
 PATHS = dict.fromkeys(("cifar", "imagenet", "coco", "flickr", "cutouts", "data", "debian"), "somewhere") | {
     "model": "nano",
     "task": "rte",
+    "stage1": "somewhere",
     "train": "train.tsv",
     "dev": "dev.tsv",
     "steps": "2000",

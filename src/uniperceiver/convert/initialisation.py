@@ -22,6 +22,7 @@ from uniperceiver.model.uni_perceiver import UniPerceiver, part_of
 from uniperceiver.pretrained import read_weights
 
 _OWN = ("f_image.", "f_text.", "g.", "log_inverse_temperature")
+_PLACES = "f_image.spatial_positions"
 _BERT = ("embeddings.", "bert.", "roberta.")
 
 
@@ -58,10 +59,15 @@ def initialise(model: UniPerceiver, source: str) -> LoadReport:
 
 
 def _own(model: UniPerceiver, tensors: Mapping[str, Tensor], source: str) -> LoadReport:
-    report = compare(tensors, model.state_dict())
+    """Places of patches of another picture size are left out: they are computed, not learned (v1's second stage)."""
+    own = model.state_dict()
+    is_resized = _PLACES in tensors and _PLACES in own and tensors[_PLACES].shape != own[_PLACES].shape
+    dropped = (_PLACES,) if is_resized else ()
+    taken = {name: tensor for name, tensor in tensors.items() if name not in dropped}
+    report = replace(compare(taken, own), dropped=dropped)
     if report.surplus or report.misshaped:
         raise KeyMismatchError(source, replace(report, missing=()))
-    model.load_state_dict(dict(tensors), strict=False)  # a part is enough; its names have been checked
+    model.load_state_dict(taken, strict=False)  # a part is enough; its names have been checked
     return report
 
 
