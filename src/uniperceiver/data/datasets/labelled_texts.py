@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +25,13 @@ class LabelledTexts:
             DatasetError: another suffix, a column that is missing, an empty cell, a class without a name, no row.
         """
         self.source = Path(config.path)
-        rows = [
-            (where, *_texts_of(row, where, config), _class_of(row, where, config))
-            for where, row in read_rows(self.source)
-        ]
+        rows = [_row(row, where, config) for where, row in read_rows(self.source)]
         if config.classes is not None:
             self.names = read_class_names(Path(config.classes))
         else:
-            self.names = tuple(sorted({label for *_, label in rows}))
+            self.names = tuple(sorted({label for _, _, label, _ in rows}))
         self._places = {name: place for place, name in enumerate(self.names)}
-        labelled = ((text, second, self._label(label, where)) for where, text, second, label in rows)
+        labelled = ((text, second, self._label(label, where)) for text, second, label, where in rows)
         self._rows = JsonRows(row for index, row in enumerate(labelled) if is_in_fold(index, config.fold))
         if not len(self._rows):
             raise DatasetError(f"{self.source} holds no text with a class")
@@ -58,13 +54,10 @@ class LabelledTexts:
         return f"labelled_texts {self.source} ({len(self)} texts, {len(self.names)} classes)"
 
 
-def _texts_of(row: dict[str, Any], where: str, config: LabelledTextsConfig) -> Iterator[str | None]:
-    yield filled_cell(row, config.text, where)
-    yield None if config.second is None else filled_cell(row, config.second, where)
-
-
-def _class_of(row: dict[str, Any], where: str, config: LabelledTextsConfig) -> str:
-    return filled_cell(row, config.label, where)
+def _row(row: dict[str, Any], where: str, config: LabelledTextsConfig) -> tuple[str, str | None, str, str]:
+    """Text, second text, class and where they stand."""
+    second = None if config.second is None else filled_cell(row, config.second, where)
+    return filled_cell(row, config.text, where), second, filled_cell(row, config.label, where), where
 
 
 def filled_cell(row: dict[str, Any], column: str, where: str) -> str:
