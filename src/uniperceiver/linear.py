@@ -146,12 +146,12 @@ def describe_products() -> str:
 def _is_float32_inference(x: Tensor, weight: Tensor) -> bool:
     return (
         not torch.is_grad_enabled()
+        and type(x) is Tensor  # tensors without numbers have no oneDNN
+        and not _is_traced()
         and x.dtype == weight.dtype == torch.float32
         and x.device.type == weight.device.type == "cpu"
         and x.numel() > 0
         and not torch.is_autocast_enabled("cpu")
-        and not _is_traced()
-        and type(x) is Tensor  # tensors without numbers have no oneDNN
     )
 
 

@@ -165,7 +165,9 @@ class DeformableAttention(nn.Module):
         value = self.value(source).to(references.dtype)
         if is_padding is not None:
             value = value.masked_fill(is_padding[..., None], 0)
-        length = max(part_length(query, query.shape[1], PART), 1)
+        length = part_length(query, query.shape[1], PART)
+        if length == query.shape[1]:
+            return self._attend(query, references, value, shapes)
         parts = zip(query.split(length, dim=1), references.split(length, dim=1), strict=True)
         return torch.cat([self._attend(some, places, value, shapes) for some, places in parts], dim=1)
 
