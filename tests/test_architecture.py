@@ -18,6 +18,7 @@ LEAVES = {
     "pretrained",
     "linear",
     "load_report",
+    "left_out",
     "render",
     "run_lengths",
     "text_predictions",

@@ -6,6 +6,7 @@ config.yaml           `ModelConfig`
 tokenizer.json        the tokenizer, as the `tokenizers` library writes it
 tasks.yaml            name → `StoredTask`: the task and its candidates
 training.yaml         `TrainConfig` with its paths filled in (absent in a published model)
+left_out.json         where weights are that model.safetensors lacks (only in packed checkpoints)
 state.pt              optimiser, step and random states, read with ``weights_only`` (absent likewise)
 average.safetensors   the moving average of the trained weights (only where it is configured)
 ====================  ==================================================================================
@@ -29,6 +30,7 @@ from safetensors import SafetensorError
 
 from uniperceiver.config import ConfigError, ModelConfig, TaskConfig, TrainConfig, from_data, to_data
 from uniperceiver.data.tokenizer import Tokenizer
+from uniperceiver.left_out import left_out_weights
 from uniperceiver.load_report import compare
 from uniperceiver.model.uni_perceiver import UniPerceiver
 
@@ -183,6 +185,7 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu", average: b
 
     Raises:
         CheckpointError: the folder or one of its files is missing, or its weights do not fit its configuration.
+        PretrainedFileError: a packed checkpoint without the package that has the rest of it.
     """
     folder = _whole(folder)  # not moved: a training may be about to put the next one there
     for name in ("config.yaml", "model.safetensors", "tokenizer.json"):
@@ -190,7 +193,7 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu", average: b
             raise CheckpointError(f"{folder} is not a checkpoint: it has no {name}")
     config = from_data(ModelConfig, _read_yaml(folder / "config.yaml"), str(folder / "config.yaml"))
     model = UniPerceiver(config)
-    weights = _read_tensors(folder / "model.safetensors")
+    weights = _read_tensors(folder / "model.safetensors") | left_out_weights(folder)
     if average:
         weights |= _read_average(folder)
     report = compare(weights, model.state_dict())

@@ -34,6 +34,7 @@ for command in (
     prediction.embed,
     serving.serve,
     serving.export,
+    serving.pack,
 ):
     app.command()(command)
 app.add_typer(data.app, name="data")

@@ -1,4 +1,4 @@
-"""The commands that bring a model elsewhere: ``serve`` behind HTTP, ``export`` into other runtimes."""
+"""The commands that bring a model elsewhere: ``serve`` by HTTP, ``export`` to other runtimes, ``pack`` to give away."""
 
 from __future__ import annotations
 
@@ -94,3 +94,16 @@ def export(
             is_equal = is_equal and comparison.is_equal
     if not is_equal:
         raise typer.Exit(1)
+
+
+def pack(
+    model: Annotated[str, typer.Argument(help="A checkpoint folder, the folder of a training, or owner/name.")],
+    out: Annotated[Path, typer.Option("--out", help="A new folder for the small checkpoint.")],
+) -> None:
+    """Make a checkpoint small: half precision, no unused experts, no language model that a package has."""
+    from uniperceiver.checkpoint import load_checkpoint
+    from uniperceiver.convert.packing import pack as write
+    from uniperceiver.predictor.model_folders import find_checkpoint
+
+    for line in write(load_checkpoint(find_checkpoint(model)), out).lines():
+        typer.echo(line)

@@ -11,7 +11,7 @@ from uniperceiver.checkpoint import Checkpoint, CheckpointError, save_checkpoint
 
 PACKAGED = Path(__file__).parents[1] / "checkpoints"
 """Folder of the checkpoints that come with the package."""
-PUBLISHED_FILES = ("model.safetensors", "config.yaml", "tokenizer.json", "tasks.yaml", "README.md")
+PUBLISHED_FILES = ("model.safetensors", "config.yaml", "tokenizer.json", "tasks.yaml", "left_out.json", "README.md")
 """What of a checkpoint is published: all but the state of training; and the model card."""
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
