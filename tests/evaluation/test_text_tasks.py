@@ -69,16 +69,36 @@ def first_version(tokenizer: Tokenizer) -> ModelConfig:
     )
 
 
+def write_model(model: ModelConfig, tokenizer: Tokenizer, folder: Path) -> str:
+    tokenizer.save(folder / "tokenizer.json")
+    content = to_data(model)
+    content["text"]["tokenizer"] = str(folder / "tokenizer.json")
+    (folder / "model.yaml").write_text(yaml.safe_dump(content))
+    return str(folder / "model.yaml")
+
+
+def test_the_shipped_configuration_fine_tunes_and_evaluates_without_training(
+    texts: Path, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    values = {"model": write_model(first_version(tokenizer), tokenizer, tmp_path), "steps": "2", "rate": "1.0e-4"}
+    rte, stsb = (
+        load_train_config("glue", values | {"task": task} | dict.fromkeys(("train", "dev"), f"{texts}/{task}.tsv"))
+        for task in ("rte", "stsb")
+    )
+    checkpoint = train(replace(rte, workers=0), tmp_path / "run")
+    reports = evaluate_checkpoint(checkpoint, None, None, tmp_path / "report.json")
+    assert set(reports["rte"].result.metrics) == {"accuracy"}
+    (report,) = evaluate_checkpoint(checkpoint, stsb, None, tmp_path / "zero_shot.json").values()
+    assert set(report.result.metrics) == {"pearson", "spearman"}
+
+
 @pytest.mark.parametrize("family", ["v1", "v2"])
 def test_trained_and_evaluated(
     family: str, texts: Path, tokenizer: Tokenizer, tiny_model_config: ModelConfig, tmp_path: Path
 ) -> None:
-    tokenizer.save(tmp_path / "tokenizer.json")
-    model = to_data(tiny_model_config if family == "v2" else first_version(tokenizer))
-    model["text"]["tokenizer"] = str(tmp_path / "tokenizer.json")
-    (tmp_path / "model.yaml").write_text(yaml.safe_dump(model))
+    model = tiny_model_config if family == "v2" else first_version(tokenizer)
     config = {
-        "model": str(tmp_path / "model.yaml"),
+        "model": write_model(model, tokenizer, tmp_path),
         "schedule": {"steps": 8},
         "workers": 0,
         "streams": {
@@ -110,14 +130,11 @@ def test_trained_and_evaluated(
 def test_other_classes_than_those_trained_on_are_an_error(
     texts: Path, tokenizer: Tokenizer, tiny_model_config: ModelConfig, tmp_path: Path
 ) -> None:
-    tokenizer.save(tmp_path / "tokenizer.json")
-    model = to_data(tiny_model_config)
-    model["text"]["tokenizer"] = str(tmp_path / "tokenizer.json")
-    (tmp_path / "model.yaml").write_text(yaml.safe_dump(model))
+    model = write_model(tiny_model_config, tokenizer, tmp_path)
     for name, labels in (("train", "ab"), ("test", "bc")):
         (tmp_path / f"{name}.csv").write_text("text,label\n" + "\n".join(f"a red car,{label}" for label in labels))
     stream = row("text_classification", {"kind": "labelled_texts", "path": str(tmp_path / "train.csv")})
-    config = {"model": str(tmp_path / "model.yaml"), "schedule": {"steps": 1}, "workers": 0, "streams": {"own": stream}}
+    config = {"model": model, "schedule": {"steps": 1}, "workers": 0, "streams": {"own": stream}}
     (tmp_path / "train.yaml").write_text(yaml.safe_dump(config))
     settings = load_train_config(str(tmp_path / "train.yaml"))
     checkpoint = train(settings, tmp_path / "run")
