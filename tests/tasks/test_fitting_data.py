@@ -100,7 +100,7 @@ CASES = {
     "another task's data": BadData(
         "captions",
         lambda data, folder: ImageFolderConfig(str(data / "folders")),
-        r"captioning reads records of type CaptionedImage, .* LabelledImage",
+        r"captioning reads records of type CaptionedImage or CaptionedVideo, .* LabelledImage",
     ),
     "another view": BadData(
         "folders",

@@ -46,6 +46,8 @@ SHARES: dict[TaskKind, float] = {
 """s_k of a task, shared by its data sets: those of the configuration ``realdata``."""
 OF_TWO_TEXTS = "{first} {slot} , {second}"
 """The template of texts in pairs, where nothing else is known: v1's for MNLI."""
+OF_OBJECTS = frozenset({"coco_instances", "yolo", "voc"})
+"""Groups of data whose annotations are regions."""
 SMALL = ImageSizeConfig(train=160, test=160, scale=(0.6, 1.0))
 TASKS: dict[TaskKind, tuple[TaskConfig, int]] = {
     "detection": (TaskConfig("detection", ImageSizeConfig(train=224, test=224, test_longest=320, scale=(0.5, 1.5))), 8),
@@ -80,7 +82,7 @@ def training_plan(data: Sequence[FoundData], model: str) -> TrainConfig:
     streams: dict[str, StreamConfig] = {}
     for entry, task in rows:
         settings, batch = TASKS[task]
-        _check(entry, task, model, image)
+        _check(entry, model, image)
         if isinstance(image, PatchEncoderConfig):
             settings, batch = _of_patches(settings, image), max(batch // (8 if _is_of_videos(entry) else 1), 2)
         streams[_stream_name(task, streams)] = StreamConfig(
@@ -104,13 +106,13 @@ def training_plan(data: Sequence[FoundData], model: str) -> TrainConfig:
     )
 
 
-def _check(entry: FoundData, task: TaskKind, model: str, image: ImageEncoderConfig | PatchEncoderConfig) -> None:
+def _check(entry: FoundData, model: str, image: ImageEncoderConfig | PatchEncoderConfig) -> None:
     if _is_of_videos(entry) and not isinstance(image, PatchEncoderConfig):
         raise RecognitionError(
             f"{entry.training} lists videos; {model} takes pictures. Give --model a network that reads frames: a "
             "converted checkpoint of Uni-Perceiver v1, or a YAML file with image.kind patches"
         )
-    if task == "detection" and (isinstance(image, PatchEncoderConfig) or image.proposals is None):
+    if entry.group in OF_OBJECTS and (isinstance(image, PatchEncoderConfig) or image.proposals is None):
         raise RecognitionError(
             f"{entry.training} annotates objects, but {model} has no regions: give --model a network of v2"
         )
