@@ -14,9 +14,10 @@ from torch import Tensor
 
 from uniperceiver.batches import TextBatch
 from uniperceiver.config import LinearHeadConfig, PromptConfig
-from uniperceiver.convert.uniperceiver_v1 import V1Options, convert_uniperceiver_v1
+from uniperceiver.convert.uniperceiver_v1 import V1Options, convert_uniperceiver_v1, to_uniperceiver_v1
 from uniperceiver.convert.uniperceiver_v1_file import ReleaseFile
 from uniperceiver.likelihood import similarity
+from uniperceiver.model.extending import extend
 from uniperceiver.model.linear_head import LinearHead
 from uniperceiver.model.segments import Segment, TaskAttributes
 
@@ -96,6 +97,18 @@ def test_the_linear_head() -> None:
     some = torch.tensor([4, 1])
     close(head(x, similarities[:, some], some), logits[:, some])
     assert not torch.allclose(similarities, logits, atol=1e-2)
+
+
+@pytest.mark.parametrize(("name", "own_targets"), [("B", True), ("C", False)])
+def test_the_way_back_has_prompts_and_a_head(name: str, own_targets: bool) -> None:
+    prompted = Prompted(name)
+    extend(prompted.model, replace(prompted.model.config, heads=(LinearHeadConfig(("yes", "no")),)))
+    official = to_uniperceiver_v1(prompted.model, {})
+    assert official["fc_prompt.weight"].shape == (2, WIDTH)
+    assert official["s_token_bias"].shape == (1, WIDTH)
+    assert float(official["similarity_weight"]) == 1
+    key = "fused_encoder.layers.1.deep_prompt_embedding.target_embedding.weight"
+    assert (key in official) is own_targets
 
 
 @pytest.mark.parametrize("name", ["B", "C"])

@@ -38,6 +38,8 @@ NAMES = (
     ("token_embed.embeddings_norm.{p}", "g.norm.{p}"),
     ("s_token_bias", "f_text.spe_bias"),
     ("token_embed.s_token_bias", "f_text.spe_bias"),
+    ("fc_prompt.{p}", "heads.0.{p}"),
+    ("similarity_weight", "heads.0.similarity_weight"),
     (_LAYER + "deep_prompt_embedding.embedding.weight", "g.layers.{n}.prompts.inputs"),
     (_LAYER + "deep_prompt_embedding.target_embedding.weight", "g.layers.{n}.prompts.targets"),
     ("loss_prepare.logit_scale_{g}", "log_inverse_temperatures.{g}"),
@@ -53,7 +55,7 @@ NAMES = (
     *((_LAYER + f"self_attn.qkv_proj.gate.{a}", f"g.layers.{{n}}.attention.gate.{b}") for a, b in _GATE),
     *((_LAYER + f"linear1.gate.{a}", f"g.layers.{{n}}.feed_forward.gate.{b}") for a, b in _GATE),
 )
-"""Name in the official current code, name here."""
+"""Name in the official current code, name here. The linear head has a way back only: files do not name its classes."""
 UNUSED = {
     _LAYER + "self_attn.dense.gate.": "the gate of an output map, which follows the decision of qkv",
     _LAYER + "linear2.gate.": "the gate of a second map, which follows the decision of the first",
