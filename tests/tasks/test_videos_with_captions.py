@@ -52,7 +52,7 @@ def model(request: pytest.FixtureRequest, tokenizer: Tokenizer) -> UniPerceiver:
         type_codes=False,
         text_positions=0,
         own_spe=False,
-        input_norm=True,
+        input_norm="shared",
     )
     image = PatchEncoderConfig("patches", image_size=32, frames=4)
     return UniPerceiver(ModelConfig(image, words, decoder, temperatures=("caption", "retrieve")))

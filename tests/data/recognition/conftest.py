@@ -336,7 +336,7 @@ def tiny_video_model(tokenizer: Tokenizer, tmp_path: Path) -> str:
         type_codes=False,
         text_positions=0,
         own_spe=False,
-        input_norm=True,
+        input_norm="shared",
     )
     image = PatchEncoderConfig("patches", image_size=32, frames=4)
     config = ModelConfig(image, words, decoder, temperatures=("img_cls", "video_cls", "caption", "retrieve"))
