@@ -34,7 +34,8 @@ from uniperceiver.demo import demo_config
 
 OF_TEXTS = {"language_modeling", "text_classification"}
 """Tasks that scenes have no data of their own for."""
-PATHS = dict.fromkeys(("cifar", "imagenet", "coco", "flickr", "cutouts", "data", "debian"), "somewhere") | {
+PLACES = ("cifar", "imagenet", "coco", "flickr", "cutouts", "data", "debian", "val", "images")
+PATHS = dict.fromkeys(PLACES, "somewhere") | {
     "model": "nano",
     "task": "rte",
     "stage1": "somewhere",
