@@ -58,13 +58,8 @@ def ours(preset: str) -> Forward:
 def deformable_detr() -> Forward:
     from transformers import DeformableDetrConfig, DeformableDetrForObjectDetection, ResNetConfig
 
-    config = DeformableDetrConfig(
-        use_timm_backbone=False,
-        use_pretrained_backbone=False,
-        backbone=None,
-        backbone_config=ResNetConfig(out_features=["stage2", "stage3", "stage4"]),
-        num_queries=300,
-    )
+    backbone = ResNetConfig(out_features=["stage2", "stage3", "stage4"])
+    config = DeformableDetrConfig(backbone_config=backbone, num_queries=300)
     return _on_pixels(DeformableDetrForObjectDetection(config).eval())
 
 

@@ -27,7 +27,7 @@ def random(*shape: int) -> Tensor:
 
 @needs_onednn
 @pytest.mark.usefixtures("onednn_wins")
-@pytest.mark.parametrize("rows", [(1,), (2,), (5, 3), (64,), (65,), (7, 100), (2, 3, 40)])
+@pytest.mark.parametrize("rows", [(), (1,), (2,), (5, 3), (64,), (65,), (7, 100), (2, 3, 40)])
 @pytest.mark.parametrize(("inputs", "outputs"), [(512, 768), (96, 40)])
 @pytest.mark.parametrize("has_bias", [True, False])
 def test_equals_the_plain_product(rows: tuple[int, ...], inputs: int, outputs: int, has_bias: bool) -> None:

@@ -150,6 +150,7 @@ def _is_float32_inference(x: Tensor, weight: Tensor) -> bool:
         and not _is_traced()
         and x.dtype == weight.dtype == torch.float32
         and x.device.type == weight.device.type == "cpu"
+        and x.ndim > 1
         and x.numel() > 0
         and not torch.is_autocast_enabled("cpu")
     )

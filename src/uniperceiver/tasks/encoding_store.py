@@ -88,5 +88,6 @@ class EncodingStore:
 def checksums(tensor: Tensor) -> bytes:
     """Sums of the bit patterns of every row: as quick as memory is read, where a cryptographic hash takes seconds."""
     rows = tensor.detach().cpu().contiguous().reshape(tensor.shape[0] if tensor.ndim > 1 else 1, -1)
-    words = rows.view(torch.int32) if rows.dtype == torch.float32 else rows.view(torch.uint8)
+    size = rows.shape[1] * rows.element_size()
+    words = rows.view(torch.int64 if size % 8 == 0 else torch.int32 if size % 4 == 0 else torch.uint8)
     return words.sum(dim=1, dtype=torch.int64).numpy().tobytes()
