@@ -157,3 +157,10 @@ def test_a_name_beyond_the_positions_is_an_error(model: UniPerceiver, tokenizer:
 def test_no_candidates_is_an_error(model: UniPerceiver, tokenizer: Tokenizer) -> None:
     with pytest.raises(ValueError, match="candidate set is empty"):
         CandidateSet.from_texts([], tokenizer).encode(model, ATTRIBUTES)
+
+
+def test_a_model_made_in_inference_mode(tokenizer: Tokenizer, tiny_model_config: ModelConfig) -> None:
+    with torch.inference_mode():
+        model = UniPerceiver(tiny_model_config).eval()
+        candidates = CandidateSet.from_texts(NAMES, tokenizer)
+        assert candidates.encode(model, ATTRIBUTES) is candidates.encode(model, ATTRIBUTES)

@@ -256,4 +256,5 @@ class CandidateSet:
 
 
 def _fingerprint(tensors: Iterable[Tensor | nn.Parameter]) -> Fingerprint:
-    return tuple((id(tensor), tensor._version) for tensor in tensors)
+    # Tensors made in inference mode have no version, and cannot change in place outside it.
+    return tuple((id(tensor), 0 if tensor.is_inference() else tensor._version) for tensor in tensors)
