@@ -157,6 +157,16 @@ def test_causal_layers_leave_other_texts_alone(encoder: TextEncoder) -> None:
     assert_close(shallow(causal).tokens[0], embedded[0])
 
 
+def test_without_layers_a_slot_carries_the_word_before_it() -> None:
+    shallow = TextEncoder(replace(CONFIG, causal_layers=0), width=16)
+    layout = TextBatch.with_slot_per_word(texts(4, 2), PADDING, SLOT)
+    embedded = shallow.embedding(layout.ids, layout.positions)
+    hidden = shallow.hidden(layout)
+    assert_close(hidden[0, :5], embedded[0, :5])  # words, and the first slot, which has none before it
+    assert_close(hidden[0, 5:8], embedded[0, 5:8] + embedded[0, 0:3])
+    assert_close(hidden[1, 5], embedded[1, 5] + embedded[1, 0])
+
+
 def test_steps_of_padded_rows_equal_the_training_layout(encoder: TextEncoder) -> None:
     ids = texts(5, 2)
     layout = TextBatch.with_slot_per_word(ids, PADDING, SLOT)

@@ -150,8 +150,8 @@ class TextEncoderConfig:
     frozen: bool = False
     """True: its weights get no gradient, and encodings of candidates are kept between steps."""
     causal_layers: Annotated[int, Field(ge=0)] | None = None
-    """A text written word by word passes this many of the layers; None: all. 0 leaves the words so far to g, which
-    suits a frozen model that was trained to see both sides of a word."""
+    """A text written word by word passes this many of the layers; None: all. 0 leaves the words so far to g, each slot
+    with the word before it, which suits a frozen model that was trained to see both sides of a word."""
     kind: Literal["language_model"] = "language_model"
 
 

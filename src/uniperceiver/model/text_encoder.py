@@ -105,7 +105,8 @@ class TextEncoder(nn.Module):
     def forward(self, text: TextBatch) -> Segment:
         """Eq. (4): one feature per token, (B, L, D), with the places, slots and padding of the text.
 
-        A bidirectional text: every token sees every token that is not padding. A causal one: `causal_is_blocked`.
+        A bidirectional text: every token sees every token that is not padding. A causal one: `causal_is_blocked`; where
+        it passes no layer (``causal_layers`` 0), the embedding of a slot has that of the word before it added.
         Features of padding have no meaning. ValueError for ids or positions beyond the tables, and for zero tokens.
         """
         return self.segment(text, self.hidden(text))
@@ -157,6 +158,8 @@ class TextEncoder(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.frozen):
             # positions and ids of padding may be anything: they are looked up at a valid row
             x = self.embedding(text.ids.masked_fill(text.is_padding, 0), text.positions.masked_fill(text.is_padding, 0))
+            if text.causal and not len(layers):
+                x = x + _is_last_word(text).to(x.dtype) @ x
             for layer, seen in zip(layers, past, strict=True):
                 x, key_value = layer(x, is_blocked, seen)
                 own.append(key_value)
@@ -201,6 +204,13 @@ def _is_blocked(text: TextBatch, cache: KeyValues, has_padding: bool) -> Tensor 
         torch.cat([torch.zeros_like(before, dtype=torch.bool), text.is_slot], dim=1),
     )
     return (is_blocked | is_padding[:, None, :])[:, None]
+
+
+def _is_last_word(text: TextBatch) -> Tensor:
+    """(B, L, L) bool: for each slot, the word right before its position. It must be among the given tokens."""
+    is_before = text.positions[:, None, :] + 1 == text.positions[:, :, None]
+    is_word = ~text.is_slot & ~text.is_padding
+    return is_before & text.is_slot[:, :, None] & is_word[:, None, :]
 
 
 def _appended(old: list[Tensor], new: list[Tensor]) -> list[Tensor]:
