@@ -29,4 +29,5 @@ def keep_heap() -> bool:
     except AttributeError:  # musl has none
         return False
     settings = ((_MMAP_THRESHOLD, KEPT), (_TRIM_THRESHOLD, KEPT), (_TOP_PAD, GROWTH))
-    return all([mallopt(name, value) == 1 for name, value in settings])
+    accepted = [mallopt(name, value) == 1 for name, value in settings]
+    return all(accepted)

@@ -175,3 +175,28 @@ def test_region_tokens_alone():
 def test_no_tokens_at_all_is_refused():
     with pytest.raises(ValueError, match="an image would have no tokens"):
         encoder(replace(CONFIG, global_tokens=False, proposals=None))
+
+
+def test_finer_maps_in_the_global_tokens():
+    """Odd sizes too: a cell of the last map stands beside the mean of what it covers in the finer ones."""
+    network = encoder(replace(CONFIG, global_maps=3, attention_pools=0, proposals=None))
+    batch = images(2, 96, 160)
+    with torch.no_grad():
+        maps = network.backbone(batch.pixels)[-3:]
+        tokens = network(batch).segment.tokens
+    assert [tuple(m.shape[2:]) for m in maps] == [(12, 20), (6, 10), (3, 5)]
+    assert tokens.shape == (2, 15, WIDTH)
+    assert network.global_tokens is not None
+    beside = torch.cat(
+        [maps[0][:, :, 4:8, 8:12].mean((2, 3)), maps[1][:, :, 2:4, 4:6].mean((2, 3)), maps[2][:, :, 1, 2]], 1
+    )
+    place = (
+        network.global_tokens(torch.zeros(1, beside.shape[1], 3, 5))[0][0, 7] - network.global_tokens.projection.bias
+    )
+    torch.testing.assert_close(tokens[:, 7], network.global_tokens.projection(beside) + place)
+    assert network(images(1, 72, 40)).segment.tokens.shape[1] == 3 * 2
+
+
+def test_more_maps_than_the_backbone_has_are_refused():
+    with pytest.raises(ValueError, match=r"image\.global_maps is 9"):
+        encoder(replace(CONFIG, global_maps=9))

@@ -167,6 +167,13 @@ def test_without_layers_a_slot_carries_the_word_before_it() -> None:
     assert_close(hidden[1, 5], embedded[1, 5] + embedded[1, 0])
 
 
+def test_words_are_kept_beside_what_the_layers_make_of_them(encoder: TextEncoder) -> None:
+    keeping = TextEncoder(replace(CONFIG, keeps_words=True), width=16)
+    keeping.load_state_dict(encoder.state_dict())
+    text = TextBatch.from_ids(texts(5, 5), PADDING, SLOT)
+    assert_close(keeping.hidden(text), encoder.hidden(text) + encoder.embedding(text.ids, text.positions))
+
+
 def test_steps_of_padded_rows_equal_the_training_layout(encoder: TextEncoder) -> None:
     ids = texts(5, 2)
     layout = TextBatch.with_slot_per_word(ids, PADDING, SLOT)

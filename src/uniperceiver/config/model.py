@@ -93,6 +93,8 @@ class ImageEncoderConfig:
     """None: no regional representation (Tab. 2, "Global"); then the model cannot detect."""
     global_tokens: bool = True
     """False: no global representation (Tab. 2, "Regional")."""
+    global_maps: Positive = 1
+    """F_L of Eq. (3): so many of the backbone's last maps, at the size of the last. The paper has the last alone."""
     attention_pools: Annotated[int, Field(ge=0)] = 10
     """M' of Eq. (3)."""
     kind: Literal["proposals"] = "proposals"
@@ -149,6 +151,9 @@ class TextEncoderConfig:
     ``pretrained`` points."""
     frozen: bool = False
     """True: its weights get no gradient, and encodings of candidates are kept between steps."""
+    keeps_words: bool = False
+    """Add the embedding of each token to what the last layer makes of it: for a frozen model of sentences, whose states
+    of different words are much alike."""
     causal_layers: Annotated[int, Field(ge=0)] | None = None
     """A text written word by word passes this many of the layers; None: all. 0 leaves the words so far to g, each slot
     with the word before it, which suits a frozen model that was trained to see both sides of a word."""

@@ -108,7 +108,7 @@ def check_config(ours: TextEncoderConfig, theirs: TextEncoderConfig, source: str
     sizes = [
         field.name
         for field in fields(TextEncoderConfig)
-        if field.name not in ("pretrained", "tokenizer", "frozen", "causal_layers")
+        if field.name not in ("pretrained", "tokenizer", "frozen", "causal_layers", "keeps_words")
     ]
     differing = [
         f"text.{name} is {getattr(ours, name)} and should be {getattr(theirs, name)}"

@@ -12,7 +12,8 @@ from uniperceiver.model.layers.position_encoding import map_position_code
 class GlobalTokens(nn.Module):
     """Global tokens of an image, Eq. (3): {AttnPool_i(F_L)} for i = 1 … M', then Flatten(F_L).
 
-    F_L is the backbone's own last map (A25). The flattened map and the pools each have a projection to D.
+    F_L is the backbone's own last map (A25), or the last few (``image.global_maps``). The flattened map and the pools
+    each have a projection to D.
 
     Paper: silent on positions. Sine encodings are added to the flattened tokens and to the keys of the pools: g itself
     adds none to image tokens, and without them it could not tell left from right.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uniperceiver.batches import ImageBatch
@@ -86,7 +87,10 @@ class ImageEncoder(nn.Module):
         self.config = config
         self.backbone = build_backbone(config.backbone)
         channels = self.backbone.channels
-        self.global_tokens = GlobalTokens(channels[-1], width, config.attention_pools) if config.global_tokens else None
+        if config.global_maps > len(channels):
+            raise ValueError(f"image.global_maps is {config.global_maps}, but the backbone has {len(channels)} maps")
+        seen = sum(channels[-config.global_maps :])
+        self.global_tokens = GlobalTokens(seen, width, config.attention_pools) if config.global_tokens else None
         self.kept = 0 if config.proposals is None else config.proposals.kept
         self.proposals = None if config.proposals is None else ProposalNetwork(config.proposals, channels)
         self.region_tokens = None if config.proposals is None else RegionTokens(config.proposals.width, width)
@@ -107,7 +111,8 @@ class ImageEncoder(nn.Module):
         features = self.backbone(pixels)
         tokens, token_padding = None, None
         if self.global_tokens is not None:
-            tokens, token_padding = self.global_tokens(features[-1], _at_size_of(features[-1], is_padding))
+            last = _at_size_of_last(features[-self.config.global_maps :])
+            tokens, token_padding = self.global_tokens(last, _at_size_of(last, is_padding))
         if self.proposals is None or self.region_tokens is None:
             return Perception(tokens, token_padding, None, None, None)
         output = self.proposals(features, is_padding, denoising)
@@ -144,6 +149,13 @@ def _keep(output: ProposalOutput, objectness: Tensor, kept: int, must_keep: Tens
         objectness=objectness.gather(1, index),
         mask_features=output.mask_features,
     )
+
+
+def _at_size_of_last(maps: Sequence[Tensor]) -> Tensor:
+    """Maps (B, c, h, w), each half the size of the one before, averaged to the size of the last: (B, Σc, h, w)."""
+    strides = [2**halvings for halvings in reversed(range(len(maps)))]
+    pooled = [F.avg_pool2d(m, s, ceil_mode=True) if s > 1 else m for m, s in zip(maps, strides, strict=True)]
+    return torch.cat(pooled, dim=1)
 
 
 def _at_size_of(features: Tensor, is_padding: Tensor | None) -> Tensor | None:

@@ -160,9 +160,12 @@ class TextEncoder(nn.Module):
             x = self.embedding(text.ids.masked_fill(text.is_padding, 0), text.positions.masked_fill(text.is_padding, 0))
             if text.causal and not len(layers):
                 x = x + _is_last_word(text).to(x.dtype) @ x
+            words = x
             for layer, seen in zip(layers, past, strict=True):
                 x, key_value = layer(x, is_blocked, seen)
                 own.append(key_value)
+            if self.config.keeps_words and len(layers):
+                x = x + words
         return x, own
 
     def _check(self, text: TextBatch) -> bool:
