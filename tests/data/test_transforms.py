@@ -112,9 +112,10 @@ def test_texts_pass_and_wrong_records_are_errors() -> None:
     size = ImageSizeConfig()
     text = TextRecord("a")
     picture = LabelledImage(noise(4, 4), "a", 0)
-    assert transforms.train_transform("masked_language_modeling", size)(text) is text
+    for kind in ("masked_language_modeling", "language_modeling"):
+        assert transforms.train_transform(kind, size)(text) is text
     with pytest.raises(TypeError, match="reads texts"):
-        transforms.train_transform("masked_language_modeling", size)(picture)
+        transforms.train_transform("text_classification", size)(picture)
     with pytest.raises(TypeError, match=r"reads pictures with annotated objects .* LabelledImage"):
         transforms.train_transform("detection", size)(picture)
     for record in (text, annotated(4, 4, [])):

@@ -143,6 +143,7 @@ def test_bad_evaluation_data_is_an_error(config: TrainConfig, data: Path, tmp_pa
         ("captioning", "captions"),
         ("retrieval", "captions"),
         ("masked_language_modeling", "texts"),
+        ("masked_language_modeling", "captions"),
         ("visual_question_answering", "questions"),
     ],
 )

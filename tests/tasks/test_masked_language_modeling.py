@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -98,14 +99,41 @@ def test_a_text_with_slots_is_a_question(model: UniPerceiver, make_task: MakeTas
     assert len(second) == len(batch.references[1]) >= 1
 
 
-def test_captions_are_texts(make_task: MakeTask) -> None:
+def test_one_caption_of_a_picture_is_drawn(make_task: MakeTask) -> None:
     image = torch.zeros(3, 8, 8, dtype=torch.uint8)
     drawn = set()
     for seed in range(20):
         torch.manual_seed(seed)
         batch = make_task().collate([CaptionedImage(image, "x", (TEXTS[0], TEXTS[1]))])
+        assert batch.images is not None
         drawn.add(batch.text.ids.shape[1])
     assert len(drawn) == 2
+
+
+def test_words_beside_pictures(model: UniPerceiver, make_task: MakeTask, picture: Callable, overfit: Callable) -> None:
+    """The same text beside two pictures: only they can tell the hidden word, and they do."""
+    task = make_task()
+    records = [
+        CaptionedImage(picture((220, 20, 20)), "red", ("a red car beside a green tree .",)),
+        CaptionedImage(picture((20, 20, 220)), "blue", ("is there a blue ball ? yes no",)),
+    ]
+    batch = task.collate(records)
+    batch.text.ids[:] = task.setting.tokenizer.slot_id  # nothing is left to read
+    batch.is_read[:] = batch.targets >= 0
+    history = overfit(model, task, batch, 60)
+    assert history[-1]["words"] < 0.3 < history[0]["words"]
+    other = replace(batch, images=replace(batch.images, pixels=batch.images.pixels.flip(0)))
+    with torch.no_grad():
+        assert task.loss(model, other)["words"] > 1
+        given = task.predict(model, replace(batch, images=None), model.encode_image(batch.images))
+    for ours, theirs in zip(task.predict(model, batch), given, strict=True):
+        assert [f.words for f in ours] == [f.words for f in theirs]
+
+
+def test_texts_with_and_without_pictures_do_not_mix(make_task: MakeTask, picture: Callable) -> None:
+    pictured = CaptionedImage(picture((9, 9, 9)), "x", (TEXTS[0],))
+    with pytest.raises(ValueError, match="a stream of its own"):
+        make_task().collate([TextRecord(TEXTS[1]), pictured])
 
 
 def test_no_word_at_all(model: UniPerceiver, make_task: MakeTask) -> None:

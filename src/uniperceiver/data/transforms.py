@@ -58,7 +58,7 @@ def train_transform(kind: TaskKind, size: ImageSizeConfig) -> Transform:
         "retrieval": PicturesAlone(crop),
         "visual_question_answering": replace(crop, flip=False),
         "detection": DetectionCrop(size.train, _detection_resizing(size), size.flip),
-        "masked_language_modeling": unchanged,
+        "masked_language_modeling": PicturesAlone(crop),
         "text_classification": unchanged,
         "language_modeling": PicturesAlone(crop),
     }
@@ -74,7 +74,7 @@ def test_transform(kind: TaskKind, size: ImageSizeConfig) -> Transform:
         "retrieval": described,  # the very transform of captioning, so that a predictor encodes a picture once for both
         "visual_question_answering": described,
         "detection": DetectionResize(size.test, size.test_longest),
-        "masked_language_modeling": unchanged,
+        "masked_language_modeling": PicturesAlone(described),
         "text_classification": unchanged,
         "language_modeling": PicturesAlone(described),
     }

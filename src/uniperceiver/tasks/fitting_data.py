@@ -24,7 +24,7 @@ RECORDS: dict[TaskKind, tuple[type[Any], ...]] = {
     "detection": (AnnotatedImage, OutlinedImage),
     "captioning": (CaptionedImage, CaptionedVideo),
     "retrieval": (CaptionedImage, CaptionedVideo, PairedText),
-    "masked_language_modeling": (TextRecord,),
+    "masked_language_modeling": (TextRecord, CaptionedImage),
     "visual_question_answering": (QuestionedImage,),
     "language_modeling": (TextRecord, CaptionedImage),
     "text_classification": (LabelledText,),

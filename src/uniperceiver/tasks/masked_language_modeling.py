@@ -1,4 +1,4 @@
-"""Masked language modelling: <SPE> ‖ text with slots against the vocabulary."""
+"""Masked language modelling, with and without a picture: <SPE> ‖ (image ‖) text with slots against the vocabulary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from uniperceiver.batches import TextBatch
+from uniperceiver.batches import ImageBatch, TextBatch
 from uniperceiver.data.records import CaptionedImage, TextRecord
 from uniperceiver.distributed import mean_over_all
 from uniperceiver.likelihood import log_likelihood, negative_log_likelihood
@@ -32,8 +32,10 @@ LISTED = 10
 
 @dataclass(frozen=True)
 class MaskedTextBatch:
-    """Texts with hidden words."""
+    """Texts with hidden words, and the pictures that they are of."""
 
+    images: ImageBatch | None
+    """(B) pictures; None: the texts stand alone."""
     text: TextBatch
     """(B, L)."""
     is_read: Tensor
@@ -46,7 +48,11 @@ class MaskedTextBatch:
     def to(self, device: torch.device | str) -> Self:
         """The batch on another device."""
         return replace(
-            self, text=self.text.to(device), is_read=self.is_read.to(device), targets=self.targets.to(device)
+            self,
+            images=None if self.images is None else self.images.to(device),
+            text=self.text.to(device),
+            is_read=self.is_read.to(device),
+            targets=self.targets.to(device),
         )
 
 
@@ -60,7 +66,7 @@ class _Masked:
 
 
 class MaskedLanguageModelingTask:
-    """x = <SPE> ‖ start, words with slots, end; represented at the slots; Y = vocabulary."""
+    """x = <SPE> ‖ (image ‖) start, words with slots, end; represented at the slots; Y = vocabulary."""
 
     attributes = TaskAttributes(input_image=False, input_text=True)
     attributes_with_image = TaskAttributes(input_image=True, input_text=True)
@@ -78,7 +84,7 @@ class MaskedLanguageModelingTask:
         return CandidateSet.from_token_ids(word_tokens(setting.config, texts, setting.tokenizer), setting.tokenizer)
 
     def collate(self, records: Sequence[TextRecord | CaptionedImage]) -> MaskedTextBatch:
-        """Hide words of every text; of a picture with captions, one caption is taken and the picture left alone.
+        """Hide words of every text; of a picture with captions, one caption is taken.
 
         A text that has slots of its own, as in ``"a [MASK] car"``, is a question: nothing else of it is hidden.
         """
@@ -92,8 +98,13 @@ class MaskedLanguageModelingTask:
             for place, original in hidden.items():
                 is_read[row, place] = True
                 targets[row, place] = self._places[original]
+        pictures = [record.image for record in records if isinstance(record, CaptionedImage)]
+        if pictures and len(pictures) < len(records):
+            raise ValueError("a batch of texts with and without pictures: give each kind a stream of its own")
+        backbone = self.setting.backbone
+        images = ImageBatch.from_images(pictures, backbone.image_mean, backbone.image_std) if pictures else None
         references = tuple(tuple(tokenizer.decode([m.hidden[place]]) for place in sorted(m.hidden)) for m in masked)
-        return MaskedTextBatch(text, is_read, targets, references)
+        return MaskedTextBatch(images, text, is_read, targets, references)
 
     def _mask(self, record: TextRecord | CaptionedImage, generator: random.Random) -> _Masked:
         """Choose words with probability `MASKED`, at least one of a text; all tokens of a word share its fate."""
@@ -118,8 +129,9 @@ class MaskedLanguageModelingTask:
         """Eq. (7): the mean over the hidden tokens that are candidates; zero when there are none."""
         is_target = batch.targets >= 0
         drawn = self.candidates.draw(batch.targets[is_target], self.setting.config.sampled_candidates)
-        words = self.candidates.encode(model, self.attributes, drawn.index)
-        x = self._represent(model, batch)[is_target]
+        features = None if batch.images is None else model.encode_image(batch.images)
+        words = self.candidates.encode(model, self._attributes(features), drawn.index)
+        x = self._represent(model, batch, features)[is_target]
         losses = negative_log_likelihood(x, words, model.temperature("text_mlm"), drawn.targets)
         return {"words": mean_over_all(losses)}
 
@@ -129,14 +141,12 @@ class MaskedLanguageModelingTask:
     ) -> list[list[FilledMask]]:
         """For each text, the most likely words of every token that is read, Eq. (5), at most `LISTED`.
 
-        With ``features`` x is <SPE> ‖ image ‖ text, a picture beside each text, routed as such an input.
+        With pictures, in the batch or as ``features``, x is <SPE> ‖ image ‖ text, routed as such an input.
         """
-        attributes = self.attributes if features is None else self.attributes_with_image
-        words = self.candidates.encode(model, attributes)
-        segments = (
-            [model.encode_text(batch.text)] if features is None else [features.segment, model.encode_text(batch.text)]
-        )
-        x = model.decode(*segments, attributes=attributes).segments[-1][batch.is_read]
+        if features is None and batch.images is not None:
+            features = model.encode_image(batch.images)
+        words = self.candidates.encode(model, self._attributes(features))
+        x = self._represent(model, batch, features)[batch.is_read]
         best = (
             log_likelihood(x, words, model.temperature("text_mlm")).double().exp().topk(min(LISTED, len(words)), dim=1)
         )
@@ -148,5 +158,10 @@ class MaskedLanguageModelingTask:
         ends = [sum(counts[: row + 1]) for row in range(len(counts))]
         return [filled[end - count : end] for end, count in zip(ends, counts, strict=True)]
 
-    def _represent(self, model: UniPerceiver, batch: MaskedTextBatch) -> Tensor:
-        return model.decode(model.encode_text(batch.text), attributes=self.attributes).segments[0]
+    def _attributes(self, features: ImageFeatures | None) -> TaskAttributes:
+        return self.attributes if features is None else self.attributes_with_image
+
+    def _represent(self, model: UniPerceiver, batch: MaskedTextBatch, features: ImageFeatures | None) -> Tensor:
+        before = [] if features is None else [features.segment]
+        decoded = model.decode(*before, model.encode_text(batch.text), attributes=self._attributes(features))
+        return decoded.segments[-1]
