@@ -54,6 +54,7 @@ def test_v1_base_is_table_10() -> None:
     config = load_train_config("v1_base", PATHS)
     expected = dict(TABLE_10)
     for name, share in PAIRS.items():
+        expected[f"masked_{name}"] = ("masked_language_modeling", 64, share * 0.01389, 1.0)
         expected[f"captioning_{name}"] = ("captioning", 56, share * 0.01389, 1.0)
         expected[f"retrieval_{name}"] = ("retrieval", 128, share * 0.01389, 1.0)
     assert {name: row(stream) for name, stream in config.streams.items()} == expected
