@@ -106,7 +106,7 @@ def captioning(r: Recorded) -> dict[str, Tensor]:
 
 def masked_words(r: Recorded) -> dict[str, Tensor]:
     targets = r.labels("mlm")
-    batch = MaskedTextBatch(r.text("mlm/input0"), targets >= 0, targets, ((),) * len(targets))
+    batch = MaskedTextBatch(None, r.text("mlm/input0"), targets >= 0, targets, ((),) * len(targets))
     return MaskedLanguageModelingTask(r.setting("masked_language_modeling"), r.vocabulary()).loss(r.model, batch)
 
 
