@@ -153,14 +153,16 @@ class AnswerClassifier(nn.Module):
 
     def predict(self, batch: Any) -> list[Answer]:
         """Ten answers."""
-        best = self._logits(batch).double().softmax(dim=1).topk(min(10, len(self.answers)), dim=1)
+        own = self._logits(batch)[: batch.images.size].double()
+        best = own.softmax(dim=1).topk(min(10, len(self.answers)), dim=1)
         return [
             Answer(tuple(self.answers[i] for i in index), probability.numpy())
             for index, probability in zip(best.indices.tolist(), best.values.cpu(), strict=True)
         ]
 
     def _logits(self, batch: Any) -> Tensor:
-        return self.head(torch.cat([self.features(batch.images), self.text(batch.text)], dim=1))
+        images = self.features(batch.images)[batch.pictures]
+        return self.head(torch.cat([images, self.text(batch.text)], dim=1))
 
 
 class WordFiller(nn.Module):

@@ -118,19 +118,20 @@ def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, rows: int) -> Tens
     Buffers of ``rows`` vectors stay in the processor's cache; those of a whole map are fetched page by page from the
     system, which takes longer than the arithmetic.
     """
-    number = x.shape[:-1].numel()
-    length = part_length(x, number, rows)
-    if length >= number:
+    if not _is_inference(x) or x.shape[:-1].numel() <= rows:
         return function(x)
-    parts = x.reshape(-1, x.shape[-1]).split(length)
+    parts = x.reshape(-1, x.shape[-1]).split(rows)
     return torch.cat([function(part) for part in parts]).unflatten(0, x.shape[:-1])
 
 
 def part_length(x: Tensor, length: int, most: int) -> int:
     """How many of ``length`` vectors to compute together: ``most`` in inference on a processor, otherwise all."""
-    if torch.is_grad_enabled() or x.device.type != "cpu" or _is_traced():
-        return length
-    return min(length, most)
+    return min(length, most) if _is_inference(x) else length
+
+
+def _is_inference(x: Tensor) -> bool:
+    """On a processor, now: the numbers of vectors in an exported graph are not known yet."""
+    return not torch.is_grad_enabled() and x.device.type == "cpu" and not _is_traced()
 
 
 def describe_products() -> str:

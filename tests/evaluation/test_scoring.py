@@ -36,8 +36,8 @@ def test_texts_with_slots_of_their_own_cannot_be_scored() -> None:
 def test_retrieval_over_batches_with_different_numbers_of_captions() -> None:
     scorer = RetrievalScorer()
     axes = np.eye(3, dtype=np.float32)
-    scorer.add([], None, [Embeddings(axes[0], axes[[0, 0]]), Embeddings(axes[1], axes[[1]])])
-    scorer.add([], None, [Embeddings(axes[2], axes[[2, 2, 0]])])
+    scorer.add([None, None], None, [Embeddings(axes[0], axes[[0, 0]]), Embeddings(axes[1], axes[[1]])])
+    scorer.add([None], None, [Embeddings(axes[2], axes[[2, 2, 0]])])
     result = scorer.result()
     assert result.metrics["image_to_text_r1"] == pytest.approx((2 / 3 + 1 + 1) / 3)  # a foreign caption ties with two
     assert result.metrics["text_to_image_r1"] == pytest.approx(5 / 6)
