@@ -134,3 +134,8 @@ def test_parts_give_what_the_whole_gives(shape: tuple[int, ...]) -> None:
     seen.clear()
     in_parts(double, x, 4)
     assert seen == [x.shape[:-1].numel()]  # with gradients in one piece
+
+
+def test_shapes_that_do_not_fit_have_pytorchs_error() -> None:
+    with torch.no_grad(), pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        linear(torch.randn(4096, 64), torch.randn(128, 65))

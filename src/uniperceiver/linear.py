@@ -152,6 +152,7 @@ def _is_float32_inference(x: Tensor, weight: Tensor) -> bool:
         and x.dtype == weight.dtype == torch.float32
         and x.device.type == weight.device.type == "cpu"
         and x.ndim > 1
+        and x.shape[-1] == weight.shape[1]  # else PyTorch's own error is the clearer one
         and x.numel() > 0
         and not torch.is_autocast_enabled("cpu")
     )
