@@ -93,3 +93,11 @@ def test_candidates_at_unit_length_give_the_same() -> None:
     torch.testing.assert_close(log_likelihood_of_units(x, unit_vectors(y), 0.07), log_likelihood(x, y, 0.07))
     with torch.autocast("cpu"):
         assert log_likelihood_of_units(x.bfloat16(), unit_vectors(y), 0.07).dtype == torch.float32
+
+
+def test_label_smoothing_is_that_of_cross_entropy() -> None:
+    torch.manual_seed(0)
+    x, y, target = torch.randn(5, 8), torch.randn(7, 8), torch.randint(7, (5,))
+    smoothed = negative_log_likelihood(x, y, 0.1, target, label_smoothing=0.2)
+    expected = F.cross_entropy(log_likelihood(x, y, 0.1), target, label_smoothing=0.2, reduction="none")
+    torch.testing.assert_close(smoothed, expected)

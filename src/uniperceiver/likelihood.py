@@ -58,10 +58,17 @@ def most_likely(x: Tensor, y: Tensor) -> Tensor:
     return similarity(x, y, 1.0).argmax(dim=-1)
 
 
-def negative_log_likelihood(x: Tensor, y: Tensor, temperature: Tensor | float, target: Tensor) -> Tensor:
+def negative_log_likelihood(
+    x: Tensor, y: Tensor, temperature: Tensor | float, target: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
     """The bracket of Eq. (7) without ω: -log P(x, y_target) / Σ_z P(x, z), one value per item.
 
     ``x`` (…, D), ``y`` (Y, D), ``target`` (…,) int64 indices into ``y`` -> (…,) float32. The sampling ratio s_k lives
     in `training.mixture`, the scale ω_k in `training.mt_adamw`. A target outside [0, Y) is an error of the indexing.
+    ``label_smoothing`` in [0, 1) is the part of the probability that is spread over all of Y, the target included.
     """
-    return -log_likelihood(x, y, temperature).gather(-1, target[..., None]).squeeze(-1)
+    log_likelihoods = log_likelihood(x, y, temperature)
+    of_target = -log_likelihoods.gather(-1, target[..., None]).squeeze(-1)
+    if label_smoothing == 0:
+        return of_target
+    return torch.lerp(of_target, -log_likelihoods.mean(dim=-1), label_smoothing)

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer as RawTokenizer
 from tokenizers.models import WordLevel
 from torch import Tensor
 
-from uniperceiver.batches import ImageBatch, TextBatch
+from uniperceiver.batches import ImageBatch, TextBatch, VideoBatch
 from uniperceiver.config import ScheduleConfig, TaskConfig, TaskKind
 from uniperceiver.convert.uniperceiver_v1 import V1Options, convert_uniperceiver_v1
 from uniperceiver.convert.uniperceiver_v1_file import ReleaseFile
@@ -44,6 +44,10 @@ class Recorded:
         self.name = name
         self.golden = load_file(GOLDEN / f"uniperceiver_v1_{name}.safetensors")
         self.golden |= load_file(GOLDEN / f"uniperceiver_v1_{name}_more.safetensors")
+        videos = load_file(GOLDEN / "uniperceiver_v1_videos.safetensors")
+        self.golden |= {k.removeprefix(f"{name}/"): v for k, v in videos.items() if k.startswith(f"{name}/")}
+        frames = load_file(GOLDEN / "uniperceiver_v1_dense_more.safetensors")["in/vtr/input0"]
+        self.golden |= {"in/vtr/input0": frames, "in/vidcap/input0": frames}  # all models were shown the same
         params = {key[6:]: value for key, value in self.golden.items() if key.startswith("param/")}
         self.model = convert_uniperceiver_v1(ReleaseFile.from_content(params), V1Options(heads=4)).model
         words = [f"w{index}" for index in range(WORDS)]
@@ -61,8 +65,10 @@ class Recorded:
     def setting(self, kind: TaskKind, label_smoothing: float = 0.0) -> TaskSetting:
         return TaskSetting(TaskConfig(kind, label_smoothing=label_smoothing), self.tokenizer, self.model.config.pixels)
 
-    def images(self, task: str) -> ImageBatch:
+    def images(self, task: str) -> ImageBatch | VideoBatch:
         pixels = self.golden[f"in/{task}/input0"]
+        if pixels.ndim == 5:
+            return VideoBatch(pixels)
         return ImageBatch(pixels, torch.zeros(len(pixels), 64, 64, dtype=torch.bool))
 
     def text(self, name: str) -> TextBatch:
@@ -88,20 +94,30 @@ def classification(r: Recorded) -> dict[str, Tensor]:
     return task.loss(r.model, ClassificationBatch(r.images("imgcls"), r.labels("imgcls")))
 
 
-def retrieval(r: Recorded) -> dict[str, Tensor]:
-    images, own = r.images("itr"), torch.arange(4)
+def retrieval(r: Recorded, case: str = "itr") -> dict[str, Tensor]:
+    text = r.text(f"{case}/target0")
+    own = torch.arange(text.size)
     task = RetrievalTask(r.setting("retrieval", 0.1), CandidateSet.from_texts((), r.tokenizer))
-    return task.loss(r.model, RetrievalBatch(images, r.text("itr/target0"), own, own, own, (1,) * 4))
+    return task.loss(r.model, RetrievalBatch(r.images(case), text, own, own, own, (1,) * text.size))
 
 
-def captioning(r: Recorded) -> dict[str, Tensor]:
-    text, targets = r.text("cap/input1"), r.labels("cap")
+def retrieval_of_videos(r: Recorded) -> dict[str, Tensor]:
+    return retrieval(r, "vtr")
+
+
+def captioning(r: Recorded, case: str = "cap", label_smoothing: float = 0.0) -> dict[str, Tensor]:
+    text, targets = r.text(f"{case}/input1"), r.labels(case)
     length = targets.shape[1]
     words = TextBatch(*(part[:, :length] for part in (text.ids, text.is_padding, text.positions, text.is_slot)))
     rows = [row[~hidden].tolist() for row, hidden in zip(words.ids, words.is_padding, strict=True)]
-    batch = CaptioningBatch(r.images("cap"), TextBatch.with_slot_per_word(rows, 0, 999), targets, torch.arange(3))
+    layout = TextBatch.with_slot_per_word(rows, 0, 999)
+    batch = CaptioningBatch(r.images(case), layout, targets, torch.arange(text.size))
     assert torch.equal(batch.text.ids.masked_fill(text.is_padding, 0), text.ids.masked_fill(text.is_padding, 0))
-    return CaptioningTask(r.setting("captioning"), r.vocabulary()).loss(r.model, batch)
+    return CaptioningTask(r.setting("captioning", label_smoothing), r.vocabulary()).loss(r.model, batch)
+
+
+def captioning_of_videos(r: Recorded) -> dict[str, Tensor]:
+    return captioning(r, "vidcap", 0.1)
 
 
 def masked_words(r: Recorded) -> dict[str, Tensor]:
@@ -128,7 +144,9 @@ def questions(r: Recorded) -> dict[str, Tensor]:
 CASES: dict[str, tuple[float, Callable[[Recorded], dict[str, Tensor]]]] = {
     "imgcls": (1.0, classification),
     "itr": (0.5, retrieval),
+    "vtr": (1.0, retrieval_of_videos),
     "cap": (1.0, captioning),
+    "vidcap": (1.0, captioning_of_videos),
     "mlm": (0.5, masked_words),
     "glue": (1.0, texts),
     "vqa": (0.1, questions),

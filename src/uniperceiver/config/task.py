@@ -22,7 +22,7 @@ TaskKind = Literal[
 ]
 
 _AUGMENTED: frozenset[TaskKind] = frozenset({"classification"})
-_SMOOTHED: frozenset[TaskKind] = frozenset({"classification", "text_classification", "retrieval"})
+_SMOOTHED: frozenset[TaskKind] = frozenset({"classification", "text_classification", "retrieval", "captioning"})
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -77,7 +77,7 @@ class TaskConfig:
     vocabulary_from_data: bool = False
     """True: Y is the tokens that occur in the stream's training texts."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Classification and retrieval, training only: this part of the probability is spread over all of Y."""
+    """Classification, retrieval and captioning, training only: this part of the probability is spread over all of Y."""
     random_erasing: Fraction = 0.0
     """Classification, training only: probability that a rectangle of a picture becomes noise."""
     mixup: Annotated[float, Field(ge=0)] = 0.0

@@ -111,7 +111,8 @@ class CaptioningTask:
         slots = decoded.segments[1][:, batch.targets.shape[1] :]
         drawn = self.candidates.draw(batch.targets[is_target], self.setting.config.sampled_candidates)
         words = self.candidates.encode(model, self.attributes, drawn.index)
-        losses = negative_log_likelihood(slots[is_target], words, model.temperature("caption"), drawn.targets)
+        smoothing, temperature = self.setting.config.label_smoothing, model.temperature("caption")
+        losses = negative_log_likelihood(slots[is_target], words, temperature, drawn.targets, smoothing)
         return {"words": mean_over_all(losses)}
 
     @torch.no_grad()
