@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -223,11 +224,16 @@ def test_a_bad_gradient_names_its_parameter_and_writes_the_batch_aside(config: T
 
 
 def test_a_dead_loading_process_is_a_clear_error_and_costs_no_checkpoint(config: TrainConfig, tmp_path: Path) -> None:
-    training = Training(replace(config, workers=1, checkpoint_every=100), tmp_path / "run", initial(config), "cpu")
+    endless = replace(config.schedule, steps=10**6)
+    config = replace(config, workers=1, checkpoint_every=10**6, schedule=endless)
+    training = Training(config, tmp_path / "run", initial(config), "cpu")
     training.take_step()
     training.save()
-    for child in multiprocessing.active_children():
-        child.kill()
+    # From a thread: torch's report interrupts the main one, and that must happen while it trains.
+    (child,) = multiprocessing.active_children()
+    killer = threading.Timer(0.3, child.kill)
+    killer.start()
     with pytest.raises(LoadingProcessError, match="lower `workers`"):
         training.run()
+    killer.join()
     assert load_training_state(tmp_path / "run" / "checkpoint").step == 1

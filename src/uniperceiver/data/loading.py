@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -96,7 +96,7 @@ class Batches(Generic[Batch]):
         return self._orders[epoch]
 
 
-def endless(source: Numbered[Item], start: int = 0, workers: int = 0) -> Iterator[Item]:
+def endless(source: Numbered[Item], start: int = 0, workers: int = 0) -> Generator[Item, None, None]:
     """``source[start]``, ``source[start + 1]``, … without end, e.g. of `Batches`.
 
     ``workers`` processes load ahead, two batches each; they start with the first batch. 0: loading happens in this
@@ -136,10 +136,20 @@ def _leave_signals_to_the_trainer(worker: int) -> None:
 
 
 def _alive(loader: DataLoader[Any]) -> Iterator[Any]:
-    try:
+    with naming_dead_processes():
         yield from loader
+
+
+@contextmanager
+def naming_dead_processes() -> Iterator[None]:
+    """Within it the death of a loading process is a `LoadingProcessError`.
+
+    torch reports it from a signal handler, as a RuntimeError wherever the program happens to be.
+    """
+    try:
+        yield
     except RuntimeError as error:
-        if "worker" not in str(error):
+        if "DataLoader worker" not in str(error):
             raise
         raise LoadingProcessError(
             f"a loading process died ({error}): often it was killed for memory, then lower `workers` or the batch sizes"

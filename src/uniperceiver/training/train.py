@@ -15,7 +15,7 @@ from rich.console import Console
 from uniperceiver.adapter import ADAPTER, save_adapter
 from uniperceiver.checkpoint import BestSoFar, Checkpoint, TrainingState, save_checkpoint
 from uniperceiver.config import TrainConfig
-from uniperceiver.data.loading import endless
+from uniperceiver.data.loading import LoadingProcessError, endless, naming_dead_processes
 from uniperceiver.distributed import joined_processes, mean_over_ranks, own_device, rank, world_size
 from uniperceiver.training.activation_checkpointing import checkpoint_activations
 from uniperceiver.training.adapting import add_heads, freeze, trained_table
@@ -96,12 +96,16 @@ class Training:
         try:
             while self.progress() < 1 and not is_asked and not self._is_hopeless():
                 began = time.monotonic()
-                reports = self.take_step()
+                with naming_dead_processes():
+                    reports = self.take_step()
                 seconds, is_asked = self._agreed(time.monotonic() - began, request)
                 self.seconds += seconds
                 for report, log in product(reports, logs):
                     log.step(report.timed(seconds / len(reports), self.seconds), self.progress())
                 self._evaluate_and_save(is_asked)
+        except LoadingProcessError:
+            self.batches.close()  # the other processes, which torch would go on watching
+            raise
         finally:
             for log in logs:
                 log.close()
