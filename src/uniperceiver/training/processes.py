@@ -68,10 +68,10 @@ def _reason(failure: ProcessFailure) -> str:
 @contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
     """Variables that the processes started within inherit; what the user has set stays."""
-    new = {name: value for name, value in values.items() if name not in os.environ}
-    os.environ.update(new)
+    before = frozenset(os.environ)
+    os.environ.update({name: value for name, value in values.items() if name not in before})
     try:
         yield
     finally:
-        for name in new:
+        for name in os.environ.keys() - before:  # torch's launcher adds some of its own
             del os.environ[name]
