@@ -23,6 +23,7 @@ from uniperceiver.config.data import (
     WebDatasetPairsConfig,
     YoloConfig,
 )
+from uniperceiver.config.decoder import LoraConfig, MoEConfig, PromptConfig, UnifiedDecoderConfig
 from uniperceiver.config.fold import FoldConfig
 from uniperceiver.config.model import (
     IMAGENET_MEAN,
@@ -31,15 +32,11 @@ from uniperceiver.config.model import (
     DenoisingConfig,
     ImageEncoderConfig,
     LinearHeadConfig,
-    LoraConfig,
     ModelConfig,
-    MoEConfig,
     PatchEncoderConfig,
-    PromptConfig,
     ProposalConfig,
     TemperatureGroup,
     TextEncoderConfig,
-    UnifiedDecoderConfig,
     WordEmbeddingConfig,
 )
 from uniperceiver.config.reading import (
