@@ -25,10 +25,12 @@ from uniperceiver.config import (
     ImageEncoderConfig,
     ImageSizeConfig,
     ModelConfig,
+    PatchEncoderConfig,
     ProposalConfig,
     TaskConfig,
     TextEncoderConfig,
     UnifiedDecoderConfig,
+    WordEmbeddingConfig,
     to_data,
 )
 from uniperceiver.data.tokenizer import Tokenizer
@@ -98,6 +100,43 @@ def tiny_model_config(tokenizer: Tokenizer) -> ModelConfig:
         ),
         decoder=UnifiedDecoderConfig(width=40, layers=2, heads=4, feedforward=64, text_positions=64),
     )
+
+
+@pytest.fixture(scope="session")
+def tiny_v1_config(tokenizer: Tokenizer) -> ModelConfig:
+    """Patches, words and a decoder of v1 for pictures of 32 pixels and four frames, without experts."""
+    decoder = UnifiedDecoderConfig(
+        width=16,
+        layers=2,
+        heads=2,
+        feedforward=32,
+        drop_path=0.0,
+        moe=None,
+        type_codes=False,
+        text_positions=0,
+        own_spe=False,
+        input_norm="shared",
+    )
+    return ModelConfig(
+        image=PatchEncoderConfig("patches", image_size=32, position_size=32, frames=4),
+        text=WordEmbeddingConfig("words", tokenizer.vocabulary_size, positions=64, spe_id=tokenizer.slot_id),
+        decoder=decoder,
+        temperatures=("img_cls", "video_cls", "text_mlm", "text_caption", "caption", "retrieve"),
+    )
+
+
+@pytest.fixture
+def write_model(tokenizer: Tokenizer) -> Callable[[ModelConfig, Path], str]:
+    """Write a configuration as the YAML file of a model, its tokenizer beside it; gives the file."""
+
+    def write(config: ModelConfig, folder: Path) -> str:
+        tokenizer.save(folder / "tokenizer.json")
+        content = to_data(config)
+        content["text"]["tokenizer"] = str(folder / "tokenizer.json")
+        (folder / "model.yaml").write_text(yaml.safe_dump(content))
+        return str(folder / "model.yaml")
+
+    return write
 
 
 @pytest.fixture(scope="session")

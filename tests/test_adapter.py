@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,43 +22,13 @@ from uniperceiver.config import (
     StreamConfig,
     TrainConfig,
     TuneConfig,
-    UnifiedDecoderConfig,
-    WordEmbeddingConfig,
     load_train_config,
-    to_data,
 )
-from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.training.train import initial, train
 
 FAMILIES = ("v1", "v2")
 NAMES = ("blue ball", "red car")
-
-
-def v1(data: Path) -> ModelConfig:
-    """A tiny model that cuts patches and looks words up."""
-    tokenizer = Tokenizer.from_file(data / "tokenizer.json")
-    text = WordEmbeddingConfig(
-        "words",
-        tokenizer.vocabulary_size,
-        positions=20,
-        spe_id=tokenizer.slot_id,
-        tokenizer=str(data / "tokenizer.json"),
-    )
-    decoder = UnifiedDecoderConfig(
-        width=16,
-        layers=2,
-        heads=2,
-        feedforward=32,
-        drop_path=0.0,
-        moe=None,
-        type_codes=False,
-        text_positions=0,
-        own_spe=False,
-        input_norm="shared",
-    )
-    image = PatchEncoderConfig("patches", image_size=64, position_size=64)
-    return ModelConfig(image, text, decoder, temperatures=("img_cls", "retrieve"))
 
 
 @pytest.fixture
@@ -67,12 +38,20 @@ def config(train_yaml: Path, data: Path) -> TrainConfig:
     return replace(config, streams=streams, schedule=replace(config.schedule, steps=2))
 
 
-def of_family(family: str, config: TrainConfig, data: Path, tmp_path: Path) -> TrainConfig:
-    if family == "v1":
-        path = tmp_path / "v1.yaml"
-        path.write_text(json.dumps(to_data(v1(data))))  # JSON is YAML
-        config = replace(config, model=str(path))
-    return config
+Of = Callable[[str, TrainConfig], TrainConfig]
+
+
+@pytest.fixture
+def of_family(tiny_v1_config: ModelConfig, write_model: Callable[..., str], tmp_path: Path) -> Of:
+    """The same training of a model of one of the families."""
+
+    def choose(family: str, config: TrainConfig) -> TrainConfig:
+        if family == "v2":
+            return config
+        image = PatchEncoderConfig("patches", image_size=64, position_size=64)
+        return replace(config, model=write_model(replace(tiny_v1_config, image=image), tmp_path))
+
+    return choose
 
 
 def only(config: TrainConfig, stream: str) -> dict[str, StreamConfig]:
@@ -83,10 +62,10 @@ def only(config: TrainConfig, stream: str) -> dict[str, StreamConfig]:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("mode", ["lora", "prompt"])
 def test_the_adapter_alone_on_the_base_is_the_trained_model(
-    mode: str, family: str, stream: str, config: TrainConfig, data: Path, tmp_path: Path
+    mode: str, family: str, stream: str, config: TrainConfig, of_family: Of, tmp_path: Path
 ) -> None:
     """Any task and any family, from one configuration."""
-    config = of_family(family, replace(config, streams=only(config, stream)), data, tmp_path)
+    config = of_family(family, replace(config, streams=only(config, stream)))
     tuned = replace(config, tune=TuneConfig(mode, rank=2, prompts=2))
     trained = load_checkpoint(train(tuned, tmp_path / "run")).model
     adapter = tmp_path / "run" / "adapter.safetensors"
@@ -123,9 +102,9 @@ def test_what_is_no_adapter_or_of_another_model_is_refused(config: TrainConfig, 
 
 
 def test_one_option_puts_prompts_onto_the_untouched_model(
-    config: TrainConfig, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: TrainConfig, of_family: Of, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = of_family("v1", replace(config, streams=only(config, "folders")), data, tmp_path)
+    config = of_family("v1", replace(config, streams=only(config, "folders")))
     base = train(config, tmp_path / "base")
     optimizer = replace(config.optimizer, learning_rate=0.1)
     tuned = replace(config, model=str(base), tune=TuneConfig("prompt", prompts=2), optimizer=optimizer)
@@ -152,8 +131,10 @@ def test_one_option_puts_prompts_onto_the_untouched_model(
     assert reports[0]["folders"]["metrics"] == reports[1]["folders"]["metrics"]
 
 
-def test_the_tasks_of_an_adapter_replace_those_of_their_kind(config: TrainConfig, data: Path, tmp_path: Path) -> None:
-    config = of_family("v1", config, data, tmp_path)
+def test_the_tasks_of_an_adapter_replace_those_of_their_kind(
+    config: TrainConfig, of_family: Of, tmp_path: Path
+) -> None:
+    config = of_family("v1", config)
     base = train(config, tmp_path / "base")
     row = config.streams["folders"]
     streams = {"mine": replace(row, task=replace(row.task, max_tokens=9))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,15 +18,11 @@ from uniperceiver.config import (
     PatchEncoderConfig,
     StreamConfig,
     TrainConfig,
-    UnifiedDecoderConfig,
-    WordEmbeddingConfig,
     load_config,
     load_train_config,
-    to_data,
 )
 from uniperceiver.convert.initialisation import initialise
 from uniperceiver.data.datasets import open_dataset
-from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.data.transforms import train_transform
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.training.train import train
@@ -97,31 +94,9 @@ def test_everything_but_language_modelling_is_smoothed(name: str) -> None:
 
 
 @pytest.fixture
-def tiny_model(tokenizer: Tokenizer, tmp_path: Path) -> Path:
+def tiny_model(tiny_v1_config: ModelConfig, write_model: Callable[..., str], tmp_path: Path) -> Path:
     """A v1 of two layers for pictures of 32 pixels."""
-    tokenizer.save(tmp_path / "tokenizer.json")
-    words = WordEmbeddingConfig(
-        "words",
-        tokenizer.vocabulary_size,
-        positions=20,
-        spe_id=tokenizer.slot_id,
-        tokenizer=str(tmp_path / "tokenizer.json"),
-    )
-    decoder = UnifiedDecoderConfig(
-        width=16,
-        layers=2,
-        heads=2,
-        feedforward=32,
-        moe=None,
-        type_codes=False,
-        text_positions=0,
-        own_spe=False,
-        input_norm="shared",
-    )
-    config = ModelConfig(PatchEncoderConfig("patches", image_size=32), words, decoder, temperatures=("img_cls",))
-    path = tmp_path / "model.yaml"
-    path.write_text(yaml.safe_dump(to_data(config)))
-    return path
+    return Path(write_model(tiny_v1_config, tmp_path))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,7 @@ import yaml
 
 from uniperceiver.config import (
     ModelConfig,
-    PatchEncoderConfig,
-    UnifiedDecoderConfig,
-    WordEmbeddingConfig,
     load_train_config,
-    to_data,
 )
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
@@ -51,36 +48,10 @@ def glue(folder: Path, task: str) -> dict[str, Any]:
     return {"kind": "glue", "task": task, "path": f"{folder}/{task}.tsv"}
 
 
-def first_version(tokenizer: Tokenizer) -> ModelConfig:
-    return ModelConfig(
-        image=PatchEncoderConfig("patches", image_size=32, frames=2, position_size=32),
-        text=WordEmbeddingConfig("words", tokenizer.vocabulary_size, positions=64, spe_id=tokenizer.slot_id),
-        decoder=UnifiedDecoderConfig(
-            width=16,
-            layers=1,
-            heads=2,
-            feedforward=32,
-            own_spe=False,
-            type_codes=False,
-            text_positions=0,
-            input_norm="shared",
-        ),
-        temperatures=("text_mlm", "text_caption", "retrieve"),
-    )
-
-
-def write_model(model: ModelConfig, tokenizer: Tokenizer, folder: Path) -> str:
-    tokenizer.save(folder / "tokenizer.json")
-    content = to_data(model)
-    content["text"]["tokenizer"] = str(folder / "tokenizer.json")
-    (folder / "model.yaml").write_text(yaml.safe_dump(content))
-    return str(folder / "model.yaml")
-
-
 def test_the_shipped_configuration_fine_tunes_and_evaluates_without_training(
-    texts: Path, tokenizer: Tokenizer, tmp_path: Path
+    texts: Path, tiny_v1_config: ModelConfig, write_model: Callable[..., str], tmp_path: Path
 ) -> None:
-    values = {"model": write_model(first_version(tokenizer), tokenizer, tmp_path), "steps": "2", "rate": "1.0e-4"}
+    values = {"model": write_model(tiny_v1_config, tmp_path), "steps": "2", "rate": "1.0e-4"}
     rte, stsb = (
         load_train_config("glue", values | {"task": task} | dict.fromkeys(("train", "dev"), f"{texts}/{task}.tsv"))
         for task in ("rte", "stsb")
@@ -94,11 +65,17 @@ def test_the_shipped_configuration_fine_tunes_and_evaluates_without_training(
 
 @pytest.mark.parametrize("family", ["v1", "v2"])
 def test_trained_and_evaluated(
-    family: str, texts: Path, tokenizer: Tokenizer, tiny_model_config: ModelConfig, tmp_path: Path
+    family: str,
+    texts: Path,
+    tokenizer: Tokenizer,
+    tiny_model_config: ModelConfig,
+    tiny_v1_config: ModelConfig,
+    write_model: Callable[..., str],
+    tmp_path: Path,
 ) -> None:
-    model = tiny_model_config if family == "v2" else first_version(tokenizer)
+    model = tiny_model_config if family == "v2" else tiny_v1_config
     config = {
-        "model": write_model(model, tokenizer, tmp_path),
+        "model": write_model(model, tmp_path),
         "schedule": {"steps": 8},
         "workers": 0,
         "streams": {
@@ -128,9 +105,9 @@ def test_trained_and_evaluated(
 
 
 def test_other_classes_than_those_trained_on_are_an_error(
-    texts: Path, tokenizer: Tokenizer, tiny_model_config: ModelConfig, tmp_path: Path
+    texts: Path, tiny_model_config: ModelConfig, write_model: Callable[..., str], tmp_path: Path
 ) -> None:
-    model = write_model(tiny_model_config, tokenizer, tmp_path)
+    model = write_model(tiny_model_config, tmp_path)
     for name, labels in (("train", "ab"), ("test", "bc")):
         (tmp_path / f"{name}.csv").write_text("text,label\n" + "\n".join(f"a red car,{label}" for label in labels))
     stream = row("text_classification", {"kind": "labelled_texts", "path": str(tmp_path / "train.csv")})

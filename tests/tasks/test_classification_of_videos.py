@@ -12,10 +12,7 @@ from uniperceiver.config import (
     BackboneConfig,
     ImageSizeConfig,
     ModelConfig,
-    PatchEncoderConfig,
     TaskConfig,
-    UnifiedDecoderConfig,
-    WordEmbeddingConfig,
 )
 from uniperceiver.data import transforms
 from uniperceiver.data.records import LabelledVideo
@@ -29,23 +26,9 @@ CONFIG = TaskConfig(kind="classification", image=ImageSizeConfig(train=32, test=
 
 
 @pytest.fixture
-def model(tokenizer: Tokenizer) -> UniPerceiver:
+def model(tiny_v1_config: ModelConfig) -> UniPerceiver:
     torch.manual_seed(0)
-    words = WordEmbeddingConfig("words", tokenizer.vocabulary_size, positions=20, spe_id=tokenizer.slot_id)
-    decoder = UnifiedDecoderConfig(
-        width=16,
-        layers=1,
-        heads=2,
-        feedforward=32,
-        drop_path=0.0,
-        moe=None,
-        type_codes=False,
-        text_positions=0,
-        own_spe=False,
-        input_norm="shared",
-    )
-    image = PatchEncoderConfig("patches", image_size=32, frames=4)
-    return UniPerceiver(ModelConfig(image, words, decoder, temperatures=("img_cls", "video_cls")))
+    return UniPerceiver(tiny_v1_config)
 
 
 def clips() -> list[LabelledVideo]:

@@ -17,12 +17,7 @@ from PIL import Image, ImageDraw
 
 from uniperceiver.config import (
     ModelConfig,
-    PatchEncoderConfig,
-    UnifiedDecoderConfig,
-    WordEmbeddingConfig,
-    to_data,
 )
-from uniperceiver.data.tokenizer import Tokenizer
 
 NUMBER = 6
 SIZE = (64, 48)
@@ -307,38 +302,12 @@ def write_format(tmp_path: Path, write_video: WriteVideo) -> Callable[[str], Pat
 
 
 @pytest.fixture
-def tiny_model(tiny_model_config: ModelConfig, tokenizer: Tokenizer, tmp_path: Path) -> str:
+def tiny_model(tiny_model_config: ModelConfig, write_model: Callable[..., str], tmp_path: Path) -> str:
     """A YAML file of a tiny model."""
-    content = to_data(tiny_model_config)
-    tokenizer.save(tmp_path / "tokenizer.json")
-    content["text"]["tokenizer"] = str(tmp_path / "tokenizer.json")
-    (tmp_path / "model.yaml").write_text(yaml.safe_dump(content))
-    return str(tmp_path / "model.yaml")
+    return write_model(tiny_model_config, tmp_path)
 
 
 @pytest.fixture
-def tiny_video_model(tokenizer: Tokenizer, tmp_path: Path) -> str:
+def tiny_video_model(tiny_v1_config: ModelConfig, write_model: Callable[..., str], tmp_path: Path) -> str:
     """A YAML file of a tiny model that reads frames."""
-    tokenizer.save(tmp_path / "tokenizer.json")
-    words = WordEmbeddingConfig(
-        "words",
-        tokenizer.vocabulary_size,
-        positions=40,
-        spe_id=tokenizer.slot_id,
-        tokenizer=str(tmp_path / "tokenizer.json"),
-    )
-    decoder = UnifiedDecoderConfig(
-        width=16,
-        layers=1,
-        heads=2,
-        feedforward=32,
-        moe=None,
-        type_codes=False,
-        text_positions=0,
-        own_spe=False,
-        input_norm="shared",
-    )
-    image = PatchEncoderConfig("patches", image_size=32, frames=4)
-    config = ModelConfig(image, words, decoder, temperatures=("img_cls", "video_cls", "caption", "retrieve"))
-    (tmp_path / "video_model.yaml").write_text(yaml.safe_dump(to_data(config)))
-    return str(tmp_path / "video_model.yaml")
+    return write_model(tiny_v1_config, tmp_path)
