@@ -53,7 +53,9 @@ def test_two_processes_train_as_one_with_the_joint_batch(
 
     one, two = (load_checkpoint(tmp_path / name / "checkpoint").model.state_dict() for name in ("one", "two"))
     for name in one:
-        torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+        # Where a sampled point lies next to a cell's edge, the last bit decides on its gradient.
+        atol = 1e-5 if ".offsets." in name else 2e-6
+        torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=atol, msg=lambda m, n=name: f"{n}: {m}")
     logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("one", "two")]
     norms = [[json.loads(line)["gradient_norm"] for line in log] for log in logs]
     assert norms[1] == pytest.approx(norms[0], rel=1e-3)
