@@ -177,6 +177,26 @@ def test_training_layout_equals_step_by_step_decoding(decoder: UnifiedDecoder) -
     assert cache.is_padding.shape == (3, cache.length)
 
 
+def test_texts_about_one_picture_share_its_cache(decoder: UnifiedDecoder) -> None:
+    """Outputs and gradients are those of every text beside a picture of its own."""
+    pictures, captions, rows = image(2), caption(), torch.tensor([0, 0, 1])
+    pictures = replace(
+        pictures, tokens=pictures.tokens.requires_grad_(), is_padding=torch.tensor([[0, 0, 0, 0], [0, 0, 1, 1]]).bool()
+    )
+    is_text, upstream = ~captions.is_padding, torch.randn(3, 8, D)
+    results = []
+    for out in (
+        decoder([pictures.rows(rows), captions], BOTH).segments[1],
+        decoder.follow(captions, BOTH, decoder.prefill([pictures], BOTH).kept(rows)),
+    ):
+        parameters = [p for p in decoder.parameters() if p.requires_grad]
+        inputs = [pictures.tokens, *parameters]
+        loss = (out * upstream)[is_text].sum()
+        results.append((out[is_text], *torch.autograd.grad(loss, inputs, allow_unused=True, materialize_grads=True)))
+    for shared, own in zip(*results, strict=True):
+        torch.testing.assert_close(shared, own, rtol=1e-4, atol=1e-5)
+
+
 def test_steps_may_drop_and_repeat_rows(decoder: UnifiedDecoder) -> None:
     pictures, captions = image(), caption((4, 4, 4))
     expected = decoder([pictures, captions], BOTH).segments[1]

@@ -107,23 +107,22 @@ class UnifiedDecoder(nn.Module):
         Gives their read-outs (B, n, D) and the cache with the new words; slots never enter it. ``segment.positions``
         are absolute, above those of the cached words. Equals `forward` on the training layout.
         """
-        if not segment.causal or segment.positions is None:
-            raise ValueError(f"step takes a causal text segment with positions, got causal={segment.causal}")
-        if cache.is_padding is None or not cache.keys:
-            raise ValueError("step continues a cache that `prefill` made, got an empty one")
-        is_slot = _slots(segment)
-        new = (causal_is_blocked(segment.positions, is_slot) | segment.is_padding[:, None, :])[:, None]
-        seen = cache.is_padding[:, None, None, :].expand(-1, -1, new.shape[2], -1)
-        bits = attributes.bits(segment.modality, "input", causal=True)
-        tokens = self._coded(segment)
-        sequence = _Sequence(tokens, segment.is_padding, [bits], [tokens.shape[1]], torch.cat([seen, new], dim=-1))
-        x, grown = self._layers(sequence, cache)
-
-        hidden = is_slot | segment.is_padding
+        x, grown = self._continued(segment, attributes, cache)
+        assert cache.is_padding is not None
+        hidden = _slots(segment) | segment.is_padding
         kept = torch.cat([hidden.new_ones(cache.length), ~hidden.all(dim=0)])
         padding = torch.cat([cache.is_padding, hidden], dim=1)[:, kept]
         words = KeyValues([k[:, :, kept] for k in grown.keys], [v[:, :, kept] for v in grown.values], padding)
         return self.proj(self.ln_post(x)), words
+
+    def follow(self, segment: Segment, attributes: TaskAttributes, cache: KeyValues) -> Tensor:
+        """Read-outs (B, n, D) of a whole causal segment, words and slots, after what is cached.
+
+        They are those of `forward`. Several texts about one picture can so share the work on the picture, which does
+        not see them: `cache` is its `prefill` with rows repeated.
+        """
+        x, _ = self._continued(segment, attributes, cache)
+        return self.proj(self.ln_post(x))
 
     def fold(self, streams: Iterable[Bits]) -> UnifiedDecoder:
         """A copy for deployment, in evaluation mode: plain weights for each of the routing bits, no experts, no gates.
@@ -143,6 +142,19 @@ class UnifiedDecoder(nn.Module):
         conditional = sum(p.numel() for pair in pairs for p in pair.parameters())
         shared = sum(p.numel() for p in self.parameters()) - conditional
         return shared + streams * sum(pair.folded_size() for pair in pairs)
+
+    def _continued(self, segment: Segment, attributes: TaskAttributes, cache: KeyValues) -> tuple[Tensor, KeyValues]:
+        """What the layers make of new causal tokens, and all keys and values."""
+        if not segment.causal or segment.positions is None:
+            raise ValueError(f"what is cached continues with a causal text segment with positions, got {segment.modality}")
+        if cache.is_padding is None or not cache.keys:
+            raise ValueError("a cache that `prefill` made can be continued, got an empty one")
+        new = (causal_is_blocked(segment.positions, _slots(segment)) | segment.is_padding[:, None, :])[:, None]
+        seen = cache.is_padding[:, None, None, :].expand(-1, -1, new.shape[2], -1)
+        bits = attributes.bits(segment.modality, "input", causal=True)
+        tokens = self._coded(segment)
+        blocked = torch.cat([seen, new], dim=-1)
+        return self._layers(_Sequence(tokens, segment.is_padding, [bits], [tokens.shape[1]], blocked), cache)
 
     def _sequence(
         self, segments: Sequence[Segment], attributes: TaskAttributes, side: Side, spe: Tensor | None

@@ -106,9 +106,9 @@ class CaptioningTask:
     def loss(self, model: UniPerceiver, batch: CaptioningBatch) -> dict[str, Tensor]:
         """Eq. (7): the mean over all words and ends of the batch that are candidates."""
         is_target = batch.targets >= 0
-        image = encode_visual(model, batch.images).segment.rows(batch.pictures)
-        decoded = model.decode(image, model.encode_text(batch.text), attributes=self.attributes)
-        slots = decoded.segments[1][:, batch.targets.shape[1] :]
+        image = encode_visual(model, batch.images).segment
+        seen = model.prefill(image, attributes=self.attributes).kept(batch.pictures)
+        slots = model.g.follow(model.encode_text(batch.text), self.attributes, seen)[:, batch.targets.shape[1] :]
         drawn = self.candidates.draw(batch.targets[is_target], self.setting.config.sampled_candidates)
         words = self.candidates.encode(model, self.attributes, drawn.index)
         smoothing, temperature = self.setting.config.label_smoothing, model.temperature("caption")
