@@ -68,13 +68,13 @@ class SceneSource:
 
     def captions(self, index: int) -> tuple[str, ...]:
         """`sentences.CAPTIONS` captions of scene ``index``."""
-        return captions(self.layout(index), f"captions/{self._key}/{index}")
+        return captions(self.layout(index))
 
     def texts(self, index: int) -> tuple[str, ...]:
         """Captions, then `sentences.STATEMENTS` statements about scene ``index``."""
         layout = self.layout(index)
         return (
-            *captions(layout, f"captions/{self._key}/{index}"),
+            *captions(layout),
             *statements(layout, f"statements/{self._key}/{index}"),
         )
 

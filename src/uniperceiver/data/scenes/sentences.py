@@ -13,15 +13,15 @@ CAPTIONS = 5
 STATEMENTS = 4
 SIZE_RATIO = 1.8
 """Of two objects, one is called large and the other small when their areas are this far apart."""
-Pair = tuple[PlacedObject, PlacedObject]
+Relation = tuple[str, PlacedObject, PlacedObject]
+"""A side, what lies there, and of what."""
 
 
-def captions(layout: Layout, key: str) -> tuple[str, ...]:
+def captions(layout: Layout) -> tuple[str, ...]:
     """`CAPTIONS` captions. Each names every object; lists go from left to right, so what comes next can be seen.
 
     With one object: its colour, its place and the background instead of counts and relations.
     """
-    draw = random.Random(key)
     background = _background(layout)
     listed = joined(_groups(layout))
     number = len(layout.objects)
@@ -29,7 +29,7 @@ def captions(layout: Layout, key: str) -> tuple[str, ...]:
     return (
         f"{listed} on {background}",
         f"a picture of {joined(_groups(layout, with_colour=True))}",
-        _relation_caption(layout, draw),
+        _relation_caption(layout),
         f"{things} on {background}: {listed}",
         _place_caption(layout),
     )
@@ -53,19 +53,24 @@ def statements(layout: Layout, key: str) -> tuple[str, ...]:
     )
 
 
-def relation(layout: Layout, draw: random.Random) -> tuple[str, PlacedObject, PlacedObject] | None:
+def relation(layout: Layout, draw: random.Random) -> Relation | None:
     """A side on which one object clearly lies of another, each the only one of its name; None if there is no such pair.
 
     The side is the axis on which they are further apart.
     """
-    found: list[tuple[str, PlacedObject, PlacedObject]] = []
+    found = _relations(layout)
+    return draw.choice(found) if found else None
+
+
+def _relations(layout: Layout) -> list[Relation]:
+    found: list[Relation] = []
     for a, b in permutations(only_ones(layout), 2):
         if abs(a.x - b.x) >= abs(a.y - b.y):
             if layout.is_left(a, b):
                 found += [("to the left of", a, b), ("to the right of", b, a)]
         elif layout.is_above(a, b):
             found += [("above", a, b), ("below", b, a)]
-    return draw.choice(found) if found else None
+    return found
 
 
 def only_ones(layout: Layout) -> list[PlacedObject]:
@@ -112,12 +117,12 @@ def _groups(layout: Layout, with_colour: bool = False, without: Sequence[PlacedO
     return groups
 
 
-def _relation_caption(layout: Layout, draw: random.Random) -> str:
-    """``a large dog to the left of a cat, and two cups``."""
-    found = relation(layout, draw)
-    if found is None:
+def _relation_caption(layout: Layout) -> str:
+    """``a large dog to the left of a cat, and two cups``; it begins with what lies furthest to the left."""
+    found = _relations(layout)
+    if not found:
         return f"there {be(_first_count(layout))} {joined(_groups(layout, with_colour=True))}"
-    side, a, b = found
+    side, a, b = min(found, key=lambda relation: (relation[1].x, relation[2].x))
     sizes = ("", "")
     if a.area > SIZE_RATIO * b.area:
         sizes = ("large", "small")
