@@ -32,9 +32,11 @@ from uniperceiver.config import ConfigError, ModelConfig, TaskConfig, TrainConfi
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.left_out import left_out_weights
 from uniperceiver.load_report import compare
+from uniperceiver.model.undrawn import undrawn_model
 from uniperceiver.model.uni_perceiver import UniPerceiver
 
 AVERAGE = "average.safetensors"
+_YAML_LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader  # thousands of names: ten times as fast
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,7 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu", average: b
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder} is not a checkpoint: it has no {name}")
     config = from_data(ModelConfig, _read_yaml(folder / "config.yaml"), str(folder / "config.yaml"))
-    model = UniPerceiver(config)
+    model = undrawn_model(config)
     weights = _read_tensors(folder / "model.safetensors") | left_out_weights(folder)
     if average:
         weights |= _read_average(folder)
@@ -295,6 +297,6 @@ def _write_yaml(data: Any, path: Path) -> None:
 
 def _read_yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _YAML_LOADER)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {error}") from None

@@ -12,7 +12,6 @@ from typing import Self
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from uniperceiver.batches import ObjectTargets
@@ -128,6 +127,8 @@ def match(
     Raises:
         ValueError: a cost is not finite; the message names the image.
     """
+    from scipy.optimize import linear_sum_assignment  # takes half a second, which predictions need not wait for
+
     device = stage.logits.device
     if not sum(objects.counts):
         empty = torch.zeros(0, dtype=torch.int64, device=device)

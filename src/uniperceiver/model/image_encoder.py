@@ -154,8 +154,8 @@ def _keep(output: ProposalOutput, objectness: Tensor, kept: int, must_keep: Tens
 def _together(maps: Sequence[Tensor]) -> Tensor:
     """Maps (B, c, h, w), each half the size of the one before, as one of the size of the last: (B, Σc, h, w).
 
-    A single map stays as it is. Several are averaged over the cells of the last, normalised in every cell, and weighed so
-    that each is an equal part of the variance, however many channels it has and however large its values grow.
+    A single map stays as it is. Several are averaged over the cells of the last, normalised in every cell, and weighed
+    so that each is an equal part of the variance, however many channels it has and however large its values grow.
     """
     if len(maps) == 1:
         return maps[0]

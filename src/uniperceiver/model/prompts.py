@@ -30,8 +30,8 @@ class DeepPrompts(nn.Module):
 
     def __init__(self, width: int, config: PromptConfig) -> None:
         super().__init__()
-        self.inputs = nn.Parameter(0.02 * torch.randn(config.number, width))
-        self.targets = nn.Parameter(0.02 * torch.randn(config.number, width)) if config.for_targets else None
+        self.inputs = nn.Parameter(torch.empty(config.number, width).normal_(std=0.02))
+        self.targets = nn.Parameter(torch.empty(config.number, width).normal_(std=0.02)) if config.for_targets else None
 
     def forward(self, side: Side) -> Tensor:
         """The prompts (P, D) of a side."""

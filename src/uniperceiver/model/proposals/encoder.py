@@ -54,7 +54,7 @@ class Encoder(nn.Module):
         used = channels[self.skipped :]
         self.projections = nn.ModuleList(_projection(width, config.width) for width in used)
         self.extra_projection = _projection(used[-1], config.width, kernel=3, stride=2)
-        self.level_codes = nn.Parameter(torch.randn(len(used) + 1, config.width))
+        self.level_codes = nn.Parameter(torch.empty(len(used) + 1, config.width).normal_())
         self.layers = nn.ModuleList(EncoderLayer(config, len(used) + 1) for _ in range(config.encoder_layers))
 
     def project(self, features: Sequence[Tensor]) -> list[Tensor]:

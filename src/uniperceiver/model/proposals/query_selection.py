@@ -38,7 +38,7 @@ class QuerySelection(nn.Module):
         self.queries = config.queries
         self.project = nn.Linear(config.width, config.width)
         self.norm = nn.LayerNorm(config.width)
-        self.learned = nn.Parameter(torch.randn(config.queries, config.width)) if config.learned_queries else None
+        self.learned = nn.Parameter(torch.empty(config.queries, config.width).normal_()) if config.learned_queries else None
 
     def forward(self, memory: Pyramid, heads: PredictionHeads) -> SelectedTokens:
         """The best tokens by objectness (its maximum over classes).
