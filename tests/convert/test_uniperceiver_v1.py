@@ -20,13 +20,12 @@ from uniperceiver.convert.uniperceiver_v1 import (
     convert_uniperceiver_v1,
     folded,
     to_uniperceiver_v1,
-    trained_streams,
 )
 from uniperceiver.convert.uniperceiver_v1_file import ReleaseFile
 from uniperceiver.convert.uniperceiver_v1_keys import TYPE, to_official, to_ours
 from uniperceiver.likelihood import similarity
 from uniperceiver.load_report import KeyMismatchError
-from uniperceiver.model.segments import Segment, TaskAttributes
+from uniperceiver.model.segments import Segment, TaskAttributes, task_streams
 from uniperceiver.model.uni_perceiver import UniPerceiver
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -198,7 +197,7 @@ def test_folded_experts_say_the_same() -> None:
     recorded = Recorded("moe")
     whole, lean = recorded.model, folded(recorded.model)
     assert lean.config.decoder.moe is not None
-    assert len(lean.config.decoder.moe.folded) == len(set(trained_streams())) == 7
+    assert len(lean.config.decoder.moe.folded) == len(task_streams(True)) == 8
     assert not any("expert" in name or "gate" in name for name in lean.state_dict())
     for task in ("imgcls", "cap"):
         recorded.model = whole

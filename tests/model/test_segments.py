@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from uniperceiver.model.segments import Modality, Segment, Side, TaskAttributes
+from uniperceiver.model.segments import Modality, Segment, Side, TaskAttributes, task_streams
 
 IMAGE, TEXT, IMAGE_AND_TEXT = TaskAttributes(True, False), TaskAttributes(False, True), TaskAttributes(True, True)
 
@@ -27,6 +27,16 @@ def test_bits_of_section_6(
     attributes: TaskAttributes, modality: Modality, side: Side, causal: bool, expected: str
 ) -> None:
     assert attributes.bits(modality, side, causal) == tuple(map(int, expected))
+
+
+def test_streams_are_those_of_v1_and_two_more() -> None:
+    """Section 6: six rows; then questions about a picture, and texts alone word by word."""
+    table = {"10011000", "01010100", "11011000", "11010101", "10010110", "11010110"}
+    streams = ["".join(map(str, bits)) for bits in task_streams(targets_have_image_bit=True)]
+    assert len(streams) == len(set(streams))
+    assert set(streams) == table | {"11010100", "01010101"}
+    by_derivation = {"".join(map(str, bits)) for bits in task_streams(targets_have_image_bit=False)}
+    assert by_derivation == set(streams) | {"01010110"}
 
 
 def test_bits_of_an_image_target() -> None:

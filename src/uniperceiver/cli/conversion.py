@@ -22,7 +22,7 @@ def uniperceiver_v1(
     file: Annotated[Path, typer.Argument(help="A released Uni-Perceiver or Uni-Perceiver-MoE file, torch or ds.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint.")],
     fold: Annotated[
-        bool, typer.Option("--fold", help="Merge the experts for deployment: as small and fast as without.")
+        bool, typer.Option("--fold", help="Merge the experts for deployment: as fast as a model without.")
     ] = False,
     type_embedding: Annotated[
         Literal["auto", "merge", "keep"],

@@ -15,8 +15,8 @@ from uniperceiver.config import ModelConfig, TextEncoderConfig
 from uniperceiver.convert.bert import text_encoder_key
 from uniperceiver.convert.key_rules import rename
 from uniperceiver.left_out import LeftOut, digest_of
-from uniperceiver.model.conditional_moe import Bits, ConditionalPair
-from uniperceiver.model.segments import TaskAttributes
+from uniperceiver.model.conditional_moe import ConditionalPair
+from uniperceiver.model.segments import task_streams
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.pretrained import read_weights
 
@@ -86,7 +86,7 @@ def without_unused_experts(model: UniPerceiver) -> tuple[ModelConfig, dict[str, 
     moe = model.config.decoder.moe
     if not pairs or moe is None:
         return model.config, weights
-    streams = _streams()
+    streams = task_streams(moe.targets_have_image_bit)
     with torch.no_grad():
         used = {name: set(pair.gate(streams).experts.flatten().tolist()) for name, pair in pairs.items()}
     number = max(len(experts) for experts in used.values())
@@ -95,19 +95,6 @@ def without_unused_experts(model: UniPerceiver) -> tuple[ModelConfig, dict[str, 
         _keep_experts(weights, name, sorted([*experts, *unused[: number - len(experts)]]))
     decoder = replace(model.config.decoder, moe=replace(moe, experts=number))
     return replace(model.config, decoder=decoder), weights
-
-
-def _streams() -> list[Bits]:
-    """The routing bits of every kind of stream: tasks have pictures, texts or both as inputs, and texts as targets."""
-    streams: list[Bits] = []
-    for image, text in ((True, False), (True, True), (False, True)):
-        attributes = TaskAttributes(input_image=image, input_text=text)
-        streams.append(attributes.bits("text", "target", causal=False))
-        if image:
-            streams.append(attributes.bits("image", "input", causal=False))
-        if text:
-            streams += [attributes.bits("text", "input", causal) for causal in (False, True)]
-    return streams
 
 
 def _keep_experts(weights: dict[str, Tensor], pair: str, kept: Sequence[int]) -> None:

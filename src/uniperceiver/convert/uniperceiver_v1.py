@@ -25,7 +25,7 @@ from uniperceiver.convert.uniperceiver_v1_file import ReleaseFile
 from uniperceiver.convert.uniperceiver_v1_keys import TYPE, to_official, to_ours, why_unused
 from uniperceiver.load_report import KeyMismatchError, LoadReport
 from uniperceiver.model.patch_tokens import sine_cosine_grid
-from uniperceiver.model.segments import TaskAttributes
+from uniperceiver.model.segments import task_streams
 from uniperceiver.model.uni_perceiver import UniPerceiver
 
 TypeEmbedding = Literal["auto", "merge", "keep"]
@@ -45,12 +45,6 @@ _SHAPE_GIVERS = (
     "g.layers.0.norm1.weight",
 )
 """What `configuration` looks at, whatever the model."""
-_TASKS = (
-    TaskAttributes(input_image=True, input_text=False),
-    TaskAttributes(input_image=False, input_text=True),
-    TaskAttributes(input_image=True, input_text=True),
-)
-"""Classification and retrieval, language, captioning."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +60,7 @@ class V1Options:
     heads: int | None = None
     """Attention heads; None: D/64, as in every official configuration."""
     fold: bool = False
-    """Merge the experts for the streams v1 was trained on; see `trained_streams`."""
+    """Merge the experts for every stream that a task can have; see `folded`."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +106,9 @@ def convert_uniperceiver_v1(release: ReleaseFile, options: V1Options | None = No
     model.eval()
     if options.fold:
         model = folded(model)
-        notes.append(f"experts folded for {len(trained_streams())} streams; gates and experts are gone")
+        assert model.config.decoder.moe is not None
+        streams = ", ".join(model.config.decoder.moe.folded)
+        notes.append(f"experts folded for the streams of every task ({streams}); gates and experts are gone")
     unused = {name: release.tensors[name] for name in report.dropped}
     return Conversion(model, report, tuple(notes), unused)
 
@@ -174,32 +170,19 @@ def configuration(weights: Mapping[str, Tensor], heads: int | None = None) -> Mo
     )
 
 
-def trained_streams() -> list[tuple[int, ...]]:
-    """Routing bits of all streams of v1-MoE's table (section 6), and of texts beside a picture, which it lacks.
-
-    The last is that of a question about a picture: the official code has no visual question answering with experts.
-    """
-    classify, language, words = _TASKS
-    return [
-        classify.bits("image", "input", False),
-        language.bits("text", "input", False),
-        words.bits("image", "input", False),
-        words.bits("text", "input", True),
-        classify.bits("text", "target", False),
-        words.bits("text", "target", False),
-        words.bits("text", "input", False),
-    ]
-
-
 def folded(model: UniPerceiver) -> UniPerceiver:
-    """A model for deployment: experts merged for the `trained_streams`, its configuration saying so."""
+    """A model for deployment: experts merged for all `task_streams`, its configuration saying so.
+
+    These are the six of v1-MoE's table (section 6) and two that it lacks, for tasks that the official code does not do
+    with experts: texts read at once beside a picture (questions about it), and texts alone word by word.
+    """
     config = model.config
     assert config.decoder.moe is not None
-    bits = tuple("".join(map(str, stream)) for stream in trained_streams())
-    moe = replace(config.decoder.moe, folded=bits)
+    streams = task_streams(config.decoder.moe.targets_have_image_bit)
+    moe = replace(config.decoder.moe, folded=tuple("".join(map(str, bits)) for bits in streams))
     with torch.device("meta"):
         lean = UniPerceiver(replace(config, decoder=replace(config.decoder, moe=moe)))
-    merged = {f"g.{name}": tensor for name, tensor in model.g.fold(trained_streams()).state_dict().items()}
+    merged = {f"g.{name}": tensor for name, tensor in model.g.fold(streams).state_dict().items()}
     rest = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("g.")}
     lean.load_state_dict(rest | merged, assign=True)
     return lean.eval()

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 
 from uniperceiver.config import MoEConfig
 from uniperceiver.linear import linear
+from uniperceiver.model.segments import Bits
 
-Bits = tuple[int, ...]
-"""The eight routing bits of a stream."""
 ATTRIBUTES = 8
 
 

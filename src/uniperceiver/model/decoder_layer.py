@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from uniperceiver.config import MoEConfig, UnifiedDecoderConfig
 from uniperceiver.model.conditional_moe import (
-    Bits,
     ConditionalPair,
     FoldedPair,
     LinearPair,
@@ -20,7 +19,7 @@ from uniperceiver.model.conditional_moe import (
 )
 from uniperceiver.model.layers.attention import attend
 from uniperceiver.model.prompts import DeepPrompts
-from uniperceiver.model.segments import Side
+from uniperceiver.model.segments import Bits, Side
 
 
 class LayerWeights(NamedTuple):

@@ -9,6 +9,8 @@ from torch import Tensor
 
 Modality = Literal["image", "text"]
 Side = Literal["input", "target"]
+Bits = tuple[int, ...]
+"""The eight routing bits of a stream."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,28 @@ class TaskAttributes:
     target_image: bool = False
     target_text: bool = True
 
-    def bits(self, modality: Modality, side: Side, causal: bool) -> tuple[int, ...]:
+    def bits(self, modality: Modality, side: Side, causal: bool) -> Bits:
         """The eight routing bits of one stream of tokens."""
         task = (self.input_image, self.input_text, self.target_image, self.target_text)
         return tuple(map(int, (*task, modality == "image", modality == "text", side == "target", causal)))
+
+
+def task_streams(targets_have_image_bit: bool) -> list[Bits]:
+    """The routing bits of every stream of tokens that a task can have, each once.
+
+    Inputs are pictures, texts or both, with the texts read at once or word by word; targets are texts.
+    ``targets_have_image_bit`` is that of `MoEConfig`.
+    """
+    streams: list[Bits] = []
+    for image, text in ((True, False), (True, True), (False, True)):
+        attributes = TaskAttributes(input_image=image, input_text=text)
+        of_targets = replace(attributes, input_image=image or targets_have_image_bit)
+        streams.append(of_targets.bits("text", "target", causal=False))
+        if image:
+            streams.append(attributes.bits("image", "input", causal=False))
+        if text:
+            streams += [attributes.bits("text", "input", causal) for causal in (False, True)]
+    return list(dict.fromkeys(streams))
 
 
 @dataclass(frozen=True)

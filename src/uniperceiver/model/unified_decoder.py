@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uniperceiver.config import UnifiedDecoderConfig
-from uniperceiver.model.conditional_moe import Bits, ConditionalPair
+from uniperceiver.model.conditional_moe import ConditionalPair
 from uniperceiver.model.decoder_layer import DecoderLayer
 from uniperceiver.model.layers.attention import KeyValues, causal_is_blocked
 from uniperceiver.model.low_rank import add_low_rank_updates
-from uniperceiver.model.segments import Decoded, Segment, Side, TaskAttributes
+from uniperceiver.model.segments import Bits, Decoded, Segment, Side, TaskAttributes
 
 
 class UnifiedDecoder(nn.Module):
@@ -146,7 +146,9 @@ class UnifiedDecoder(nn.Module):
     def _continued(self, segment: Segment, attributes: TaskAttributes, cache: KeyValues) -> tuple[Tensor, KeyValues]:
         """What the layers make of new causal tokens, and all keys and values."""
         if not segment.causal or segment.positions is None:
-            raise ValueError(f"what is cached continues with a causal text segment with positions, got {segment.modality}")
+            raise ValueError(
+                f"what is cached continues with a causal text segment with positions, got {segment.modality}"
+            )
         if cache.is_padding is None or not cache.keys:
             raise ValueError("a cache that `prefill` made can be continued, got an empty one")
         new = (causal_is_blocked(segment.positions, _slots(segment)) | segment.is_padding[:, None, :])[:, None]

@@ -13,8 +13,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from uniperceiver.config import Parallel
 from uniperceiver.distributed import mean_over_ranks, world_size
-from uniperceiver.model.conditional_moe import Bits, ConditionalPair, PairWeights
+from uniperceiver.model.conditional_moe import ConditionalPair, PairWeights
 from uniperceiver.model.decoder_layer import DecoderLayer
+from uniperceiver.model.segments import Bits
 from uniperceiver.training.activation_checkpointing import LAYERS
 from uniperceiver.training.multitask_loss import MultiTaskLoss
 
