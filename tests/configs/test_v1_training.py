@@ -13,15 +13,18 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
+from uniperceiver.checkpoint import load_checkpoint
 from uniperceiver.config import (
     ModelConfig,
     PatchEncoderConfig,
     StreamConfig,
     TrainConfig,
+    TuneConfig,
     load_config,
     load_train_config,
 )
 from uniperceiver.convert.initialisation import initialise
+from uniperceiver.data import clip_tokenizer
 from uniperceiver.data.datasets import open_dataset
 from uniperceiver.data.transforms import train_transform
 from uniperceiver.model.uni_perceiver import UniPerceiver
@@ -158,6 +161,26 @@ def test_the_second_stage_starts_from_smaller_pictures(tiny_model: Path, tmp_pat
     assert report.dropped == ("f_image.spatial_positions",)
     assert places.equal(large.f_image.spatial_positions)
     assert small.g.proj.weight.equal(large.g.proj.weight)
+
+
+def test_the_preset_trains_with_the_words_of_clip(
+    imagenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model that v1_base names, but small: what it says about its tokenizer is what counts."""
+    pytest.importorskip("ftfy", reason="comes with CLIP's vocabulary")
+    (tmp_path / "small.yaml").write_text(
+        "extends: {config: v1_base}\n"
+        "image: {image_size: 32, position_size: 32}\n"
+        "decoder: {width: 16, layers: 1, heads: 2, feedforward: 32}\n"
+    )
+    config = load_train_config("v1_prompt_imagenet", {"model": str(tmp_path / "small.yaml"), "imagenet": str(imagenet)})
+    config = replace(tiny(config, "imagenet", config.streams["imagenet"]), tune=TuneConfig())
+    folder = train(config, tmp_path / "run")
+    assert "they begin random" in capsys.readouterr().out
+    assert load_checkpoint(folder).tokenizer.slot_id == 49410
+    monkeypatch.setattr(clip_tokenizer, "find_spec", lambda _: None)
+    with pytest.raises(FileNotFoundError, match=r"pip install 'uniperceiver\[clip\]'"):
+        train(config, tmp_path / "without")
 
 
 def of_size(path: Path, side: int) -> ModelConfig:

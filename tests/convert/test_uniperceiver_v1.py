@@ -260,7 +260,7 @@ def test_dense_models_may_spell_their_attention_as_those_with_experts() -> None:
 
 @pytest.mark.parametrize("name", ["v1_base", "v1_large", "v1_moe_base", "v1_moe_large"])
 def test_shipped_configurations_are_what_their_files_imply(name: str) -> None:
-    """Official names of the whole model, without numbers, give the configuration that made them."""
+    """Official names of the whole model, without numbers, give the configuration that made them (but its tokenizer)."""
     config = load_config(name)
     with torch.device("meta"):
         weights = UniPerceiver(config).state_dict()
@@ -269,7 +269,7 @@ def test_shipped_configurations_are_what_their_files_imply(name: str) -> None:
         official = {key: value for key, value in official.items() if not key.startswith("token_embed.embeddings_norm")}
         ours, _ = to_ours(official)
         assert ours.keys() == weights.keys()
-        assert configuration(ours) == config
+        assert configuration(ours) == replace(config, text=replace(config.text, tokenizer=None))
 
 
 def test_places_of_another_size_follow_the_official_formulas() -> None:

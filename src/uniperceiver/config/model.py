@@ -179,7 +179,8 @@ class WordEmbeddingConfig:
     spe_bias: bool = False
     """Add a learned vector to <SPE> wherever it stands (v1's prompt tuning, section 2.8)."""
     tokenizer: str | None = None
-    """``tokenizer.json``: a local file or folder, or a hub name."""
+    """v1's own: ``pypi:open_clip_torch`` or the path of CLIP's ``bpe_simple_vocab_16e6.txt.gz``; or ``tokenizer.json``:
+    a local file or folder, or a hub name."""
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -19,6 +19,8 @@ CLIP_PADDING_ID = 0
 MERGES = 49152 - 256 - 2
 """Merges that are used of those in the file."""
 VOCABULARY_FILE = "bpe_simple_vocab_16e6.txt.gz"
+CLIP_SOURCE = "pypi:open_clip_torch"
+"""As a tokenizer's source: the vocabulary inside this package."""
 _PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 _WRITTEN = re.compile(r"<\|(?=(?:startoftext|endoftext|gen|spe)\|>)")
 """Where a special word that texts may contain begins. ``<|mask|>`` is none: the official pattern does not know it."""
@@ -111,7 +113,8 @@ def _packaged_file() -> Path:
     spec = find_spec("open_clip")
     if spec is None or spec.origin is None:
         raise FileNotFoundError(
-            f"v1's tokenizer needs CLIP's {VOCABULARY_FILE}: pip install 'uniperceiver[clip]', or give the file"
+            f"v1's tokenizer needs CLIP's {VOCABULARY_FILE}: pip install 'uniperceiver[clip]', or give the path of the "
+            "file (text.tokenizer in the YAML of a model, --vocabulary of convert)"
         )
     return Path(spec.origin).parent / VOCABULARY_FILE
 

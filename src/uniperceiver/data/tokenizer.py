@@ -11,7 +11,7 @@ from typing import Self
 from tokenizers import Encoding
 from tokenizers import Tokenizer as RawTokenizer
 
-from uniperceiver.data.clip_tokenizer import CLIP_PADDING_ID, END, SPE, tidied
+from uniperceiver.data.clip_tokenizer import CLIP_PADDING_ID, CLIP_SOURCE, END, SPE, clip_tokenizer, read_merges, tidied
 from uniperceiver.pretrained import tokenizer_file
 
 SPELLINGS = {
@@ -77,10 +77,20 @@ class Tokenizer:
 
     @classmethod
     def from_source(cls, source: str | None) -> Self:
-        """Read the ``tokenizer.json`` of a source string (`uniperceiver.pretrained`): a path, a hub name, a package."""
+        """Read the ``tokenizer.json`` of a source string (`uniperceiver.pretrained`): a path, a hub name, a package.
+
+        `CLIP_SOURCE`, or a file ``….gz`` of CLIP's merges, gives Uni-Perceiver v1's.
+
+        Raises:
+            FileNotFoundError: there is no such file, or its package is not installed.
+            ValueError: no source, or a file of something else.
+        """
         if source is None:
             raise ValueError("no tokenizer is configured: set text.tokenizer, or text.pretrained to what brings one")
-        return cls.from_file(tokenizer_file(source))
+        if source == CLIP_SOURCE:
+            return cls(clip_tokenizer(read_merges()))
+        path = tokenizer_file(source)
+        return cls(clip_tokenizer(read_merges(path))) if path.suffix == ".gz" else cls.from_file(path)
 
     def save(self, path: str | Path) -> None:
         """Write the ``tokenizer.json``."""

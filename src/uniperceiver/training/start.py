@@ -70,8 +70,11 @@ def set_drop_path(model: UniPerceiver, rate: float) -> None:
 
 def _preset(name: str) -> Checkpoint:
     model = UniPerceiver(load_config(name))
-    for source, report in load_pretrained(model).items():
+    loaded = load_pretrained(model)
+    for source, report in loaded.items():
         _say(f"{source}: {report.summary()}")
+    if not loaded:
+        _say(f"{name} is a configuration, not a checkpoint, and names no trained weights: they begin random")
     text = model.config.text
     pretrained = text.pretrained if isinstance(text, TextEncoderConfig) else None
     return Checkpoint(model, Tokenizer.from_source(text.tokenizer or pretrained))
