@@ -131,7 +131,7 @@ def in_fresh_process(name: str, is_bfloat16: bool) -> float:
     answer = spawn.Queue()
     process = spawn.Process(target=activation_memory, args=(name, is_bfloat16, answer))
     process.start()
-    found = answer.get(timeout=300)
+    found = answer.get(timeout=1800)  # a process that failed never answers
     process.join()
     os.environ.update(kept)
     return float(found)

@@ -4,6 +4,8 @@
 
 The peak is a loop of independent fused multiply-adds over registers, compiled here for this processor (it needs a C
 compiler and is left out without one). One product of 2048 × 2048 × 2048, then products of the detector's sizes.
+1.9 times the default's speed is asked for where the default is slow: where it has more than 52 % of the peak, nothing
+can be so fast.
 """
 
 from __future__ import annotations
@@ -25,8 +27,6 @@ from uniperceiver.linear import describe_products, linear
 SIDE = 2048
 SHAPES = ((17821, 256, 1024), (17821, 256, 256), (1061, 768, 3072), (2, 768, 3072), (16, 768, 50265))
 """Rows, inputs and outputs: the encoder's maps, the unified decoder, a step of decoding, a vocabulary."""
-SLOW = 0.5
-"""Share of the peak below which PyTorch's default counts as slow: there 1.9 times its speed is asked for."""
 LANES, CHAINS = 16, 12
 PEAK = f"""
 typedef float lanes __attribute__((vector_size(4 * {LANES})));
@@ -89,9 +89,11 @@ def measured_rows(threads: int, peak: float | None, rounds: int) -> list[Row]:
     default, ours, error = compare((SIDE, SIDE, SIDE), rounds)
     speed = 2 * SIDE**3 / ours
     on = f"fp32 linear layers, {threads} thread{'s' * (threads > 1)}"
-    detail = f"({speed / 1e9:.0f} against {2 * SIDE**3 / default / 1e9:.0f} GFLOP/s)"
-    is_slow = peak is not None and 2 * SIDE**3 / default < SLOW * peak
-    rows = [Row(on, "PyTorch's default", default / ours, 1.9 if is_slow else 1.0, detail=detail)]
+    their_speed = 2 * SIDE**3 / default
+    detail = f"{speed / 1e9:.0f} against {their_speed / 1e9:.0f} GFLOP/s"
+    if peak is not None:
+        detail += f"; the default has {100 * their_speed / peak:.0f} % of the peak"
+    rows = [Row(on, "PyTorch's default, where it is slow", default / ours, 1.9, detail=f"({detail})")]
     if peak is not None:
         share = 80 if threads == 1 else 70
         rows.append(

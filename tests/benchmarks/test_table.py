@@ -63,8 +63,23 @@ def test_every_benchmark_of_the_table_exists() -> None:
 
     import table
 
-    names = importlib.reload(table).BENCHMARKS
+    names = [table.script(benchmark) for benchmark in importlib.reload(table).BENCHMARKS]
     assert [name for name in names if not (FOLDER / f"{name}.py").is_file()] == []
+
+
+def test_a_script_runs_with_each_of_its_options(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    import table
+
+    text = WORKS.format(folder=str(FOLDER)).replace('"speed"', "' '.join(['speed', *sys.argv[2:]])")
+    (folder / "works.py").write_text(text)
+    monkeypatch.setattr(table, "BENCHMARKS", ("works --kept", "works", "fails"))
+    monkeypatch.setattr(sys, "argv", ["table.py", "--only", "works"])
+    table.main()
+    printed = capsys.readouterr().out
+    assert "| speed --kept | a peer |" in printed
+    assert "| speed | a peer |" in printed
 
 
 def test_runs_take_turns_after_one_that_warms_up(monkeypatch: pytest.MonkeyPatch) -> None:
