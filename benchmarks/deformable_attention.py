@@ -3,9 +3,9 @@
     python benchmarks/deformable_attention.py
     python benchmarks/deformable_attention.py --keep-heap
 
-The sides take turns in one process; the ratio of the best times to transformers' is printed. Only the sampling is timed,
-no matrix products. With `--keep-heap` all sides run with an allocator that returns no memory to the system, which
-spares the fallback the page faults of its large temporaries; gradients are compared as well.
+The sides take turns in one process; what is printed is the ratio of the best times to transformers'. Only the sampling
+is timed, no matrix products. With `--keep-heap` all sides run with an allocator that returns no memory to the system,
+which spares the fallback the page faults of its large temporaries; gradients are compared as well.
 """
 
 from __future__ import annotations
