@@ -18,7 +18,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from uniperceiver.data.records import ObjectReference
-from uniperceiver.evaluation.average_precision import CompressedDetection, average_precision
+from uniperceiver.evaluation.average_precision import average_precision
+from uniperceiver.evaluation.compressed_detection import CompressedDetection
 
 CLASSES = 80
 OBJECTS = 7

@@ -7,13 +7,8 @@ import pytest
 from pycocotools import mask as codec
 
 from uniperceiver.data.records import ObjectReference
-from uniperceiver.evaluation.average_precision import (
-    CompressedDetection,
-    Region,
-    average_precision,
-    boxes_as_masks,
-    compress,
-)
+from uniperceiver.evaluation.average_precision import Region, average_precision
+from uniperceiver.evaluation.compressed_detection import CompressedDetection, compress
 from uniperceiver.predictions import Detection
 
 SIZE = (120, 160)
@@ -196,14 +191,6 @@ def test_mask_precision_needs_masks() -> None:
     )
     with pytest.raises(ValueError, match="region='box'"):
         average_precision({"a": bare}, [reference("a", [[10.0, 10, 50, 50]], [0])], "mask")
-
-
-def test_a_filled_box_covers_its_pixels() -> None:
-    (filled,) = boxes_as_masks(np.array([[2.0, 1.0, 5.0, 4.0]]), (6, 8))
-    expected = np.zeros((6, 8), dtype=bool)
-    expected[1:4, 2:5] = True
-    np.testing.assert_array_equal(codec.decode(filled).astype(bool), expected)
-    assert boxes_as_masks(np.zeros((0, 4)), (6, 8)) == []
 
 
 def test_masks_of_objects_that_have_none_cannot_be_compared() -> None:

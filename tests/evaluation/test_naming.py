@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from uniperceiver.data.records import ObjectReference
-from uniperceiver.evaluation.average_precision import CompressedDetection
+from uniperceiver.evaluation.compressed_detection import CompressedDetection
 from uniperceiver.evaluation.naming import naming, naming_baseline, pairwise_iou
 
 

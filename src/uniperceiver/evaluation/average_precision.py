@@ -13,10 +13,9 @@ import numpy as np
 
 from uniperceiver.data.records import ObjectReference
 from uniperceiver.evaluation.coco_backends import Backend, available_backend, load_backend, mask_codec
-from uniperceiver.predictions import Detection
+from uniperceiver.evaluation.compressed_detection import CompressedDetection, distinct_regions
 
 Region = Literal["box", "mask"]
-DETECTIONS_PER_IMAGE = 100
 _STATISTICS = (
     "ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large",
     "ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large",
@@ -50,41 +49,6 @@ class AveragePrecision:
     """Class → AP50, for the classes that have references."""
     ap_of_class: dict[int, float]
     """Class → AP, for the same classes."""
-
-
-@dataclass(frozen=True)
-class CompressedDetection:
-    """A `Detection` with run-length masks: those of 5,000 pictures fit into memory."""
-
-    boxes: np.ndarray
-    """(n, 4) float64, (x0, y0, x1, y1) in pixels."""
-    scores: np.ndarray
-    """(n,)."""
-    labels: np.ndarray
-    """(n,) int64."""
-    masks: list[dict[str, Any]] | None
-    """COCO RLE of each mask."""
-    mask_scores: np.ndarray | None
-    """(n,)."""
-    objectness: np.ndarray | None = None
-    """(n,)."""
-
-
-def compress(detection: Detection) -> CompressedDetection:
-    """The `DETECTIONS_PER_IMAGE` best-scored objects, best first.
-
-    Raises:
-        ModuleNotFoundError: there are masks, and the extra ``coco`` is not installed.
-    """
-    order = np.argsort(-detection.scores, kind="stable")[:DETECTIONS_PER_IMAGE]
-    return CompressedDetection(
-        boxes=detection.boxes[order],
-        scores=detection.scores[order],
-        labels=detection.labels[order],
-        masks=None if detection.masks is None else _encode(detection.masks[order]),
-        mask_scores=None if detection.mask_scores is None else detection.mask_scores[order],
-        objectness=None if detection.objectness is None else detection.objectness[order],
-    )
 
 
 def average_precision(
@@ -160,7 +124,7 @@ def _annotations(
         truth += _reference_annotations(reference, region, image_id, len(truth) + 1)
         detection = detections[reference.image_id]
         if class_agnostic:
-            detection = _distinct_regions(detection)
+            detection = distinct_regions(detection)
         found += _detection_annotations(detection, region, image_id, len(found) + 1)
     if class_agnostic:
         for row in truth + found:
@@ -252,32 +216,6 @@ def _detection_annotations(
         for row, mask in zip(rows, detection.masks or [], strict=True):
             row |= {"area": _mask_area(mask), "segmentation": mask}
     return rows
-
-
-def _distinct_regions(detection: CompressedDetection) -> CompressedDetection:
-    """The best-scored detection of every distinct box, scored by its objectness where that is known."""
-    order = np.argsort(-detection.scores, kind="stable")
-    _, first = np.unique(detection.boxes[order], axis=0, return_index=True)
-    index = order[np.sort(first)]
-    return CompressedDetection(
-        boxes=detection.boxes[index],
-        scores=(detection.scores if detection.objectness is None else detection.objectness)[index],
-        labels=detection.labels[index],
-        masks=None if detection.masks is None else [detection.masks[i] for i in index.tolist()],
-        mask_scores=None if detection.mask_scores is None else detection.mask_scores[index],
-    )
-
-
-def boxes_as_masks(boxes: np.ndarray, size: tuple[int, int]) -> list[dict[str, Any]]:
-    """Boxes (n, 4), (x0, y0, x1, y1) in pixels of a picture (H, W), filled: COCO RLE of each."""
-    sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    return mask_codec().frPyObjects(sides, *size) if len(sides) else []
-
-
-def _encode(masks: np.ndarray) -> list[dict[str, Any]]:
-    """(n, H, W) bool as COCO RLE."""
-    encode = mask_codec().encode
-    return [encode(np.asfortranarray(mask, dtype=np.uint8)) for mask in masks]
 
 
 def _mask_area(mask: dict[str, Any]) -> float:

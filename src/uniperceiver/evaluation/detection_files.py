@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from uniperceiver.data.records import ObjectReference
-from uniperceiver.evaluation.average_precision import AveragePrecision, CompressedDetection, Region, average_precision
+from uniperceiver.evaluation.average_precision import AveragePrecision, Region, average_precision
 from uniperceiver.evaluation.coco_backends import mask_codec
+from uniperceiver.evaluation.compressed_detection import CompressedDetection
 from uniperceiver.evaluation.file_scores import (
     FileScores,
     PredictionFileError,

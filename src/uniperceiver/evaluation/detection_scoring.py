@@ -9,14 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from uniperceiver.data.records import ObjectReference
-from uniperceiver.evaluation.average_precision import (
-    AveragePrecision,
-    CompressedDetection,
-    Region,
-    average_precision,
-    boxes_as_masks,
-    compress,
-)
+from uniperceiver.evaluation.average_precision import AveragePrecision, Region, average_precision
+from uniperceiver.evaluation.compressed_detection import CompressedDetection, boxes_as_masks, compress
 from uniperceiver.evaluation.naming import naming, naming_baseline
 from uniperceiver.evaluation.scoring import EvaluationResult
 from uniperceiver.predictions import Detection

@@ -9,7 +9,7 @@ import numpy as np
 
 from uniperceiver.data.records import ObjectReference
 from uniperceiver.evaluation.accuracy import constant_accuracy
-from uniperceiver.evaluation.average_precision import CompressedDetection
+from uniperceiver.evaluation.compressed_detection import CompressedDetection
 
 LOCATED_IOU = 0.5
 
