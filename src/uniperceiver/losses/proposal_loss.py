@@ -114,20 +114,8 @@ def proposal_loss(
     draw = draw or uniform_points(features.device)
     with torch.autocast(features.device.type, enabled=False):
         numbers = Normalisers.from_objects(objects)
-        losses: list[StageLosses] = []
-        every = config.masks_of == "every_stage"
-        for stage in (output.encoder_stage, *output.stages):
-            with_masks = every or stage is output.encoder_stage or stage is output.final
-            exact = _in_float32(stage)
-            matches = match(exact, features, objects, draw(len(targets), config.points), config)
-            losses.append(stage_losses(exact, features, objects, matches, numbers.times(1), config, draw, with_masks))
-        repaired: list[StageLosses] = []
-        if denoising is not None:
-            origins, copies = denoising_matches(denoising), numbers.times(denoising.groups)
-            for stage in output.denoising_stages:
-                with_masks = every or stage is output.denoising_stages[-1]
-                exact = _in_float32(stage)
-                repaired.append(stage_losses(exact, features, objects, origins, copies, config, draw, with_masks))
+        losses, matches = _matched_stages(output, objects, numbers.times(1), config, draw)
+        repaired = [] if denoising is None else _denoising_stages(output, denoising, objects, numbers, config, draw)
     weighted = _weighted_sums([*losses, *repaired], config)
     if numbers.objects > 0 and numbers.masks == 0:
         weighted = {name: value for name, value in weighted.items() if name not in ("mask", "dice")}
@@ -139,6 +127,39 @@ def proposal_loss(
         encoder_stage=losses[0],
         denoising_stages=tuple(repaired),
     )
+
+
+def _matched_stages(
+    output: ProposalOutput, objects: ObjectBatch, numbers: Normalisers, config: ProposalLossConfig, draw: DrawPoints
+) -> tuple[list[StageLosses], Matches]:
+    """Losses of the encoder's stage and of every stage after it, each matched anew; and the matches of the last."""
+    features = output.mask_features.float()
+    losses: list[StageLosses] = []
+    for stage in (output.encoder_stage, *output.stages):
+        with_masks = config.masks_of == "every_stage" or stage is output.encoder_stage or stage is output.final
+        exact = _in_float32(stage)
+        matches = match(exact, features, objects, draw(len(features), config.points), config)
+        losses.append(stage_losses(exact, features, objects, matches, numbers, config, draw, with_masks))
+    return losses, matches
+
+
+def _denoising_stages(
+    output: ProposalOutput,
+    denoising: DenoisingQueries,
+    objects: ObjectBatch,
+    numbers: Normalisers,
+    config: ProposalLossConfig,
+    draw: DrawPoints,
+) -> list[StageLosses]:
+    """Losses of the denoising queries at every stage; each belongs to the object that it came from."""
+    features = output.mask_features.float()
+    origins, copies = denoising_matches(denoising), numbers.times(denoising.groups)
+    losses: list[StageLosses] = []
+    for stage in output.denoising_stages:
+        with_masks = config.masks_of == "every_stage" or stage is output.denoising_stages[-1]
+        exact = _in_float32(stage)
+        losses.append(stage_losses(exact, features, objects, origins, copies, config, draw, with_masks))
+    return losses
 
 
 def stage_losses(
