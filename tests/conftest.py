@@ -165,6 +165,9 @@ def untrained(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
+DRAWN_NAMES = ("red car", "blue ball")
+
+
 def draw_pictures(folder: Path, number: int = 6) -> list[dict[str, Any]]:
     """Pictures of one red square or blue circle each, and what is in them."""
     folder.mkdir(parents=True)
@@ -181,46 +184,44 @@ def draw_pictures(folder: Path, number: int = 6) -> list[dict[str, Any]]:
     return drawn
 
 
+def coco_instances(drawn: list[dict[str, Any]]) -> dict[str, Any]:
+    """The drawn objects as COCO annotates them; classes and pictures count from 1."""
+    annotations = []
+    for number, entry in enumerate(drawn, start=1):
+        x0, y0, x1, y1 = entry["box"]
+        annotations.append(
+            {
+                "id": number, "image_id": number, "category_id": entry["label"] + 1, "iscrowd": 0,
+                "bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0),
+                "segmentation": [[x0, y0, x1, y0, x1, y1, x0, y1]],
+            }
+        )  # fmt: skip
+    return {
+        "images": [{"id": n, "file_name": e["file"], "height": 48, "width": 64} for n, e in enumerate(drawn, start=1)],
+        "categories": [{"id": number, "name": name} for number, name in enumerate(DRAWN_NAMES, start=1)],
+        "annotations": annotations,
+    }
+
+
+def karpathy_captions(drawn: list[dict[str, Any]]) -> dict[str, Any]:
+    """Two sentences about every picture; the first four are for training."""
+    rows = []
+    for index, entry in enumerate(drawn):
+        sentences = [f"a {DRAWN_NAMES[entry['label']]} on the road .", "two dogs sits beside a table ."]
+        split = "train" if index < 4 else "test"
+        row = {"imgid": index, "filename": entry["file"], "split": split}
+        rows.append(row | {"sentences": [{"raw": sentence} for sentence in sentences]})
+    return {"images": rows}
+
+
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the same few pictures in four formats: COCO, Karpathy, class folders and tar shards."""
     root = tmp_path_factory.mktemp("data")
     drawn = draw_pictures(root / "images")
-    names = ("red car", "blue ball")
-    annotations = []
-    for index, entry in enumerate(drawn):
-        x0, y0, x1, y1 = entry["box"]
-        annotations.append(
-            {
-                "id": index + 1,
-                "image_id": index + 1,
-                "category_id": entry["label"] + 1,
-                "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "area": (x1 - x0) * (y1 - y0),
-                "iscrowd": 0,
-                "segmentation": [[x0, y0, x1, y0, x1, y1, x0, y1]],
-            }
-        )
-    instances = {
-        "images": [{"id": i + 1, "file_name": e["file"], "height": 48, "width": 64} for i, e in enumerate(drawn)],
-        "categories": [{"id": number + 1, "name": name} for number, name in enumerate(names)],
-        "annotations": annotations,
-    }
-    (root / "instances.json").write_text(json.dumps(instances))
-    captions = [
-        {
-            "imgid": index,
-            "filename": entry["file"],
-            "split": "train" if index < 4 else "test",
-            "sentences": [
-                {"raw": f"a {names[entry['label']]} on the road ."},
-                {"raw": "two dogs sits beside a table ."},
-            ],
-        }
-        for index, entry in enumerate(drawn)
-    ]
-    (root / "captions.json").write_text(json.dumps({"images": captions}))
-    (root / "classes.txt").write_text("\n".join(names))
+    (root / "instances.json").write_text(json.dumps(coco_instances(drawn)))
+    (root / "captions.json").write_text(json.dumps(karpathy_captions(drawn)))
+    (root / "classes.txt").write_text("\n".join(DRAWN_NAMES))
     with tarfile.open(root / "shard-000.tar", "w") as shard:
         for index, entry in enumerate(drawn):
             shard.add(root / "images" / entry["file"], f"{index}.png")
@@ -228,7 +229,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             label.size = 1
             shard.addfile(label, io.BytesIO(str(entry["label"]).encode()))
     for entry in drawn:
-        folder = root / "folders" / names[entry["label"]]
+        folder = root / "folders" / DRAWN_NAMES[entry["label"]]
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / "images" / entry["file"], folder / entry["file"])
     write_tokenizer(root / "tokenizer.json")
