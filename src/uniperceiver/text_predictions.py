@@ -30,7 +30,7 @@ class PredictedWords:
 
 
 @dataclass(frozen=True)
-class TextEmbeddings:
+class PartnerEmbeddings:
     """Unit vectors of one text and of its partners: their dot product is the cosine of Eq. (6)."""
 
     text: np.ndarray
