@@ -25,7 +25,7 @@ DRAWN_NAMES = 5
 """Names written below a picture, at most."""
 
 
-class DrawnAsText(ABC):
+class Captioned(ABC):
     """A prediction that is drawn as lines of text below its picture."""
 
     picture: PictureReader | None
@@ -46,7 +46,7 @@ class DrawnAsText(ABC):
 
 
 @dataclass(frozen=True)
-class Classification(DrawnAsText):
+class Classification(Captioned):
     """Class probabilities of one picture."""
 
     labels: np.ndarray
@@ -170,7 +170,7 @@ class Detection:
 
 
 @dataclass(frozen=True)
-class Caption(DrawnAsText):
+class Caption(Captioned):
     """A sentence about one picture."""
 
     text: str
@@ -188,7 +188,7 @@ class Caption(DrawnAsText):
 
 
 @dataclass(frozen=True)
-class Match(DrawnAsText):
+class Match(Captioned):
     """How well each of some texts fits one picture."""
 
     texts: tuple[str, ...]
@@ -219,7 +219,7 @@ class Match(DrawnAsText):
 
 
 @dataclass(frozen=True)
-class Answer(DrawnAsText):
+class Answer(Captioned):
     """Answers to one question, most likely first."""
 
     answers: tuple[str, ...]

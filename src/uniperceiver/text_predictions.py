@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+
+LISTED = 5
+"""Classes named to people, at most."""
 
 @dataclass(frozen=True)
 class TextClassification:
@@ -19,6 +23,22 @@ class TextClassification:
 
 @dataclass(frozen=True)
 class PredictedWords:
+    names: tuple[str, ...]
+    """(Y) names of the classes; the words themselves where no others are known."""
+
+    @property
+    def best(self) -> str:
+        """The name of the most likely class."""
+        return self.names[int(self.probabilities.argmax())]
+
+    def to_json(self) -> dict[str, Any]:
+        """Names, words and probabilities as plain data."""
+        return {"names": list(self.names), "words": list(self.words), "probabilities": self.probabilities.tolist()}
+
+    def lines(self) -> list[str]:
+        """The most likely classes with their probabilities in percent, for people."""
+        order = np.argsort(-self.probabilities, kind="stable")[:LISTED]
+        return [f"{self.names[i]} {100 * self.probabilities[i]:.1f} %" for i in order]
     """How well each word of a text was foreseen from those before it, and from a picture where there is one."""
 
     words: tuple[str, ...]
@@ -30,7 +50,7 @@ class PredictedWords:
 
 
 @dataclass(frozen=True)
-class PartnerEmbeddings:
+class TextEmbeddings:
     """Unit vectors of one text and of its partners: their dot product is the cosine of Eq. (6)."""
 
     text: np.ndarray

@@ -9,7 +9,18 @@ from collections.abc import Sequence
 import typer
 
 from uniperceiver.allocator import keep_heap
-from uniperceiver.cli import conversion, data, evaluation, index, prediction, reproduction, scoring, serving, training
+from uniperceiver.cli import (
+    conversion,
+    data,
+    evaluation,
+    index,
+    prediction,
+    reproduction,
+    scoring,
+    serving,
+    text_prediction,
+    training,
+)
 
 app = typer.Typer(
     name="uniperceiver",
@@ -31,6 +42,7 @@ for command in (
     prediction.match,
     prediction.answer,
     prediction.fill,
+    text_prediction.classify_text,
     prediction.embed,
     serving.serve,
     serving.export,

@@ -59,7 +59,7 @@ def classify(
 ) -> None:
     """Name what pictures show."""
     names = given_names("--labels", labels)
-    predictor = _load(model, device, adapter)
+    predictor = load_predictor(model, device, adapter)
     _run(pictures, lambda given: predictor.classify(given, names), out, formats, every)
 
 
@@ -76,7 +76,7 @@ def detect(
 ) -> None:
     """Find objects: boxes and masks."""
     names = given_names("--labels", labels)
-    predictor = _load(model, device, adapter)
+    predictor = load_predictor(model, device, adapter)
     categories = predictor.labels("detection") if names is None else names
     _run(pictures, lambda given: predictor.detect(given, names, threshold), out, formats, every, categories)
 
@@ -91,7 +91,7 @@ def caption(
     device: Device = "cpu",
 ) -> None:
     """Say what pictures show in a sentence."""
-    predictor = _load(model, device, adapter)
+    predictor = load_predictor(model, device, adapter)
     _run(pictures, predictor.caption, out, formats, every)
 
 
@@ -107,10 +107,10 @@ def match(
     device: Device = "cpu",
 ) -> None:
     """Say how well texts fit pictures: cosines, and probabilities among the texts."""
-    compared = list(text or []) + ([] if texts is None else _lines("--texts", texts))
+    compared = list(text or []) + ([] if texts is None else read_lines("--texts", texts))
     if not compared:
         raise ValueError("match needs texts: give --text, once or more, or --texts with a file")
-    predictor = _load(model, device, adapter)
+    predictor = load_predictor(model, device, adapter)
     _run(pictures, lambda given: predictor.match(given, compared), out, formats, every)
 
 
@@ -129,7 +129,7 @@ def answer(
 ) -> None:
     """Answer a question about pictures."""
     candidates = given_names("--answers", answers)
-    predictor = _load(model, device, adapter)
+    predictor = load_predictor(model, device, adapter)
     _run(pictures, lambda given: predictor.answer(given, question, candidates), out, formats, every)
 
 
@@ -144,7 +144,7 @@ def fill(
     """Fill in the missing words of texts."""
     import json
 
-    filled = _load(model, device, adapter).fill_mask(texts, picture)
+    filled = load_predictor(model, device, adapter).fill_mask(texts, picture)
     for text, slots in zip(texts, filled, strict=True):
         if as_json:
             typer.echo(json.dumps({"text": text, "slots": [slot.to_json() for slot in slots]}, ensure_ascii=False))
@@ -169,7 +169,7 @@ def embed(
 
     if bool(pictures) == bool(text):
         raise ValueError("embed takes either pictures or --text")
-    predictor = _load(model, device, adapter)
+    predictor = load_predictor(model, device, adapter)
     if pictures:
         _run(pictures, lambda given: [Embedding(v) for v in predictor.embed_image(given)], out, formats, every)
         return
@@ -179,7 +179,8 @@ def embed(
         typer.echo(json.dumps({"text": one} | Embedding(vector).to_json(), ensure_ascii=False))
 
 
-def _load(model: str, device: str, adapter: Path | None) -> Predictor:
+def load_predictor(model: str, device: str, adapter: Path | None) -> Predictor:
+    """The model of ``--model`` and ``--adapter``."""
     from uniperceiver.predictor import Predictor
 
     return Predictor.from_pretrained(model, device, adapter=adapter)
@@ -190,14 +191,15 @@ def given_names(option: str, given: str | None) -> list[str] | None:
     if given is None:
         return None
     if len(given) < 1024 and Path(given).is_file():
-        return _lines(option, Path(given))
+        return read_lines(option, Path(given))
     names = [name.strip() for name in given.split(",") if name.strip()]
     if not names:
         raise ValueError(f"{option} {given!r} holds no name: write names with commas between them, or a file of lines")
     return names
 
 
-def _lines(option: str, path: Path) -> list[str]:
+def read_lines(option: str, path: Path) -> list[str]:
+    """The lines of a text file that are not blank, without blanks around them; ValueError if there are none."""
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except UnicodeDecodeError:

@@ -49,6 +49,16 @@ class EncodedPicture:
         return self.pixels.shape[1], self.pixels.shape[2]
 
 
+@dataclass(frozen=True)
+class Look:
+    """One of the pictures asked about."""
+
+    place: int
+    """In the caller's list."""
+    picture: EncodedPicture
+    view: View
+
+
 class RecentPictures:
     """The pictures looked at last, found again by their content."""
 
@@ -80,6 +90,16 @@ def encode_pictures(model: UniPerceiver, pictures: Iterable[EncodedPicture], tra
         features = model.encode_image(images.to(device))
         for row, (picture, pixels) in enumerate(same):
             picture.views[transform] = View(pixels, _row(features, row))
+
+
+def looks_by_canvas(
+    model: UniPerceiver, pictures: Sequence[EncodedPicture], transform: Transform, first: int
+) -> list[list[Look]]:
+    """The pictures, encoded where they are not yet, those of one canvas together; places count from ``first``."""
+    encode_pictures(model, pictures, transform)
+    looks = [Look(first + index, picture, picture.views[transform]) for index, picture in enumerate(pictures)]
+    canvases = dict.fromkeys(look.view.canvas for look in looks)
+    return [[look for look in looks if look.view.canvas == canvas] for canvas in canvases]
 
 
 def joined(features: Sequence[ImageFeatures]) -> ImageFeatures:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -16,40 +15,35 @@ from torch import Tensor
 
 from uniperceiver.adapter import adapted
 from uniperceiver.checkpoint import Checkpoint, load_checkpoint
-from uniperceiver.config import TaskKind, to_data
+from uniperceiver.config import TaskKind
 from uniperceiver.data.records import CaptionedImage, LabelledImage, QuestionedImage, Record, TextRecord
-from uniperceiver.data.tokenizer import SPELLINGS
 from uniperceiver.data.transforms import Transform
 from uniperceiver.likelihood import similarity
 from uniperceiver.model.image_encoder import ImageFeatures
 from uniperceiver.predictions import Answer, Caption, Classification, Detection, FilledMask, Match
 from uniperceiver.predictor.encoded_picture import (
     EncodedPicture,
+    Look,
     RecentPictures,
-    View,
-    encode_pictures,
     joined,
+    looks_by_canvas,
     unannotated,
 )
+from uniperceiver.predictor.fingerprint import fingerprint_of
 from uniperceiver.predictor.model_folders import find_checkpoint, model_card, push_checkpoint
 from uniperceiver.predictor.pictures import Picture, listed, to_pixels, upright
-from uniperceiver.predictor.prepared_tasks import PreparedTasks
+from uniperceiver.predictor.prepared_tasks import PreparedTasks, checked
+from uniperceiver.predictor.texts import Texts, listed_texts, texts_to_classify, with_slots
 from uniperceiver.tasks.detection import DetectionTask
+from uniperceiver.tasks.glue import words_of
 from uniperceiver.tasks.retrieval import RetrievalTask
+from uniperceiver.tasks.task import Task
+from uniperceiver.tasks.text_classification import TextClassificationTask
+from uniperceiver.text_predictions import TextClassification
 
 Pictures = Picture | EncodedPicture | Sequence[Picture | EncodedPicture]
 """One picture or a list of them, of any sizes and kinds mixed."""
 Result = TypeVar("Result", Classification, Detection, Caption, Match, Answer)
-
-
-@dataclass(frozen=True)
-class _Look:
-    """One of the pictures asked about."""
-
-    place: int
-    """In the caller's list."""
-    picture: EncodedPicture
-    view: View
 
 
 class Predictor:
@@ -121,18 +115,8 @@ class Predictor:
 
     @cached_property
     def fingerprint(self) -> str:
-        """32 hexadecimal digits that differ between models whose embeddings differ.
-
-        Of the weights, the configuration, the tasks (they say how pictures are brought to size) and the tokenizer.
-        """
-        digest = hashlib.blake2b(digest_size=16)
-        tasks = {name: to_data(task.config) for name, task in sorted(self.checkpoint.tasks.items())}
-        digest.update(repr((to_data(self.model.config), tasks, self._tasks.share_encoding)).encode())
-        digest.update(self.checkpoint.tokenizer.to_json().encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        """32 hexadecimal digits that differ between models whose embeddings differ (`fingerprint_of`)."""
+        return fingerprint_of(self.checkpoint, self._tasks.share_encoding)
 
     def look(self, pictures: Pictures) -> list[EncodedPicture]:
         """The pictures in a form that remembers what was seen in them, for several verbs; ImageError as in the verbs.
@@ -160,7 +144,7 @@ class Predictor:
         At most 100, with a score of at least ``threshold``: objectness times class probability.
         """
 
-        def ask(task: Any, looks: Sequence[_Look], features: ImageFeatures) -> list[Detection]:
+        def ask(task: Any, looks: Sequence[Look], features: ImageFeatures) -> list[Detection]:
             assert isinstance(task, DetectionTask)
             batch = task.collate([unannotated(look.view.pixels, look.picture.size) for look in looks])
             return task.predict(self.model, batch.to(self.device), features, threshold)
@@ -180,7 +164,7 @@ class Predictor:
         if len(questions) != number:
             raise ValueError(f"{len(questions)} questions for {number} pictures: give one for all, or one for each")
 
-        def record(look: _Look) -> Record:
+        def record(look: Look) -> Record:
             return QuestionedImage(look.view.pixels, "", questions[look.place], ("",))
 
         return self._predict("visual_question_answering", pictures, answers, record)
@@ -202,29 +186,50 @@ class Predictor:
     def embed_image(self, pictures: Pictures) -> np.ndarray:
         """Unit vectors (n, D) float32; their products with those of `embed_text` are the cosines of `match`."""
 
-        def ask(task: Any, looks: Sequence[_Look], features: ImageFeatures) -> list[np.ndarray]:
+        def ask(task: Any, looks: Sequence[Look], features: ImageFeatures) -> list[np.ndarray]:
             assert isinstance(task, RetrievalTask)
             return list(task.embed_images(self.model, features).cpu().numpy())
 
         found = self._ask("retrieval", pictures, None, ask)
         return np.stack(found) if found else np.zeros((0, self.model.config.decoder.width), dtype=np.float32)
 
-    def embed_text(self, texts: str | Sequence[str]) -> np.ndarray:
+    def embed_text(self, texts: Texts) -> np.ndarray:
         """Unit vectors (n, D) float32 of texts as descriptions of pictures."""
         with torch.inference_mode():
-            representations = self._text_representations([texts] if isinstance(texts, str) else texts)
+            representations = self._text_representations(listed_texts(texts))
             return F.normalize(representations.float(), dim=-1).cpu().numpy()
 
-    def fill_mask(self, texts: str | Sequence[str], pictures: Pictures | None = None) -> list[list[FilledMask]]:
+    def classify_text(
+        self,
+        texts: Texts,
+        second: Texts | None = None,
+        labels: Sequence[str] | None = None,
+        task: str | None = None,
+    ) -> list[TextClassification]:
+        """The class of each text, or of each text with its ``second`` (one for all, or one for each).
+
+        Among the classes it was trained with, or ``labels``: some of these classes, or any words for the template's
+        slot. ``task`` is the stream's name, where the model was trained for several classifications of texts.
+        """
+        stream = self._tasks.stream("text_classification", task)
+        config = self.checkpoint.tasks[stream].config
+        words = None if labels is None else words_of(config, checked(labels))
+        asked = self._tasks.find("text_classification", words, stream).task
+        assert isinstance(asked, TextClassificationTask)
+        found = self._predict_texts(asked, texts_to_classify(texts, second, asked.template))
+        return found if labels is None else [replace(each, names=tuple(labels)) for each in found]
+
+    def fill_mask(self, texts: Texts, pictures: Pictures | None = None) -> list[list[FilledMask]]:
         """For each text, the likely words at each ``[MASK]`` (or ``<mask>``) in it.
 
         With one picture for all texts, or one for each, the words are those of a text about the picture. No task trains
         a picture beside a text with slots in this form, so take these answers with caution.
         """
         prepared = self._tasks.find("masked_language_modeling", None)
-        given = [self._with_slots(text) for text in ([texts] if isinstance(texts, str) else texts)]
+        longest = prepared.task.setting.config.max_tokens
+        given = [with_slots(text, self.checkpoint.tokenizer, longest) for text in listed_texts(texts)]
 
-        def ask(task: Any, looks: Sequence[_Look], features: ImageFeatures | None) -> list[list[FilledMask]]:
+        def ask(task: Any, looks: Sequence[Look], features: ImageFeatures | None) -> list[list[FilledMask]]:
             batch = task.collate([TextRecord(given[look.place]) for look in looks]).to(self.device)
             return list(task.predict(self.model, batch, features))
 
@@ -234,23 +239,27 @@ class Predictor:
             if len(shown) != len(given):
                 raise ValueError(f"{len(shown)} pictures for {len(given)} texts: give one for all, or one for each")
             return self._ask_with(prepared.task, self._tasks.transform_beside_text(), shown, ask)
-        filled: list[list[FilledMask]] = []
+        return self._predict_texts(prepared.task, [TextRecord(text) for text in given])
+
+    def _predict_texts(self, task: Task, records: Sequence[Record]) -> list[Any]:
+        """What a task predicts of texts alone, in batches, in their order."""
+        found: list[Any] = []
         with torch.inference_mode():
-            for start in range(0, len(given), self.batch_size):
-                batch = prepared.task.collate([TextRecord(t) for t in given[start : start + self.batch_size]])
-                filled += prepared.task.predict(self.model, batch.to(self.device))
-        return filled
+            for start in range(0, len(records), self.batch_size):
+                batch = task.collate(records[start : start + self.batch_size])
+                found += task.predict(self.model, batch.to(self.device))
+        return found
 
     def _predict(
         self,
         kind: TaskKind,
         pictures: Pictures,
         candidates: Sequence[str] | None,
-        record: Callable[[_Look], Record],
+        record: Callable[[Look], Record],
     ) -> list[Any]:
         """What a task predicts of pictures, each made a record of the task."""
 
-        def ask(task: Any, looks: Sequence[_Look], features: ImageFeatures) -> list[Any]:
+        def ask(task: Any, looks: Sequence[Look], features: ImageFeatures) -> list[Any]:
             batch = task.collate([record(look) for look in looks])
             return list(task.predict(self.model, batch.to(self.device), features))
 
@@ -261,7 +270,7 @@ class Predictor:
         kind: TaskKind,
         pictures: Pictures,
         candidates: Sequence[str] | None,
-        ask: Callable[[Any, Sequence[_Look], ImageFeatures], list[Any]],
+        ask: Callable[[Any, Sequence[Look], ImageFeatures], list[Any]],
     ) -> list[Any]:
         prepared = self._tasks.find(kind, candidates)
         return self._ask_with(prepared.task, prepared.transform, pictures, ask)
@@ -271,7 +280,7 @@ class Predictor:
         task: Any,
         transform: Transform,
         pictures: Pictures,
-        ask: Callable[[Any, Sequence[_Look], ImageFeatures], list[Any]],
+        ask: Callable[[Any, Sequence[Look], ImageFeatures], list[Any]],
     ) -> list[Any]:
         """Answers in the order of the pictures, asked for in batches of pictures of one canvas."""
         given = listed(pictures)
@@ -279,10 +288,7 @@ class Predictor:
         for start in range(0, len(given), self.batch_size):
             seen = self.look(given[start : start + self.batch_size])
             with torch.inference_mode():
-                encode_pictures(self.model, seen, transform)
-                looks = [_Look(start + i, picture, picture.views[transform]) for i, picture in enumerate(seen)]
-                for canvas in dict.fromkeys(look.view.canvas for look in looks):
-                    same = [look for look in looks if look.view.canvas == canvas]
+                for same in looks_by_canvas(self.model, seen, transform, start):
                     found = ask(task, same, joined([look.view.features for look in same]))
                     answers |= {look.place: answer for look, answer in zip(same, found, strict=True)}
         return [answers[place] for place in range(len(given))]
@@ -297,16 +303,3 @@ class Predictor:
     def _text_representations(self, texts: Sequence[str]) -> Tensor:
         task = self._tasks.find("retrieval", texts).task
         return task.candidates.encode(self.model, task.attributes)
-
-    def _with_slots(self, text: str) -> str:
-        """The text with its masks as this model's tokenizer writes them; ValueError without one, or one cut away."""
-        tokenizer = self.checkpoint.tokenizer
-        for spelling in SPELLINGS["slot"]:
-            text = text.replace(spelling, tokenizer.slot)
-        longest = self._tasks.find("masked_language_modeling", None).task.setting.config.max_tokens
-        ids = tokenizer.encode(text)
-        if tokenizer.slot_id not in ids:
-            raise ValueError(f"{text!r:.80} has no word to fill in: write [MASK] where one is missing")
-        if len(ids) > longest:
-            raise ValueError(f"{text!r:.80} has {len(ids)} tokens, this model takes {longest}: shorten it")
-        return text

@@ -43,29 +43,48 @@ class PreparedTasks:
     def __init__(self, checkpoint: Checkpoint, share_encoding: bool) -> None:
         self.checkpoint = checkpoint
         self.share_encoding = share_encoding
-        self._prepared: OrderedDict[tuple[TaskKind, tuple[str, ...] | None], PreparedTask] = OrderedDict()
+        self._prepared: OrderedDict[tuple[TaskKind, str | None, tuple[str, ...] | None], PreparedTask] = OrderedDict()
 
-    def find(self, kind: TaskKind, texts: Sequence[str] | None) -> PreparedTask:
+    def find(self, kind: TaskKind, texts: Sequence[str] | None, stream: str | None = None) -> PreparedTask:
         """The task of this kind that compares with ``texts``, or None: with what it was trained with.
+
+        All streams of the kind count as one, or ``stream`` alone.
 
         Raises:
             ValueError: the checkpoint was not trained for it, or the texts are none, blank or given twice.
         """
-        candidates = None if texts is None else _checked(texts)
-        key = (kind, candidates)
-        prepared = self._prepared.pop(key, None) or self._prepare(kind, candidates)
+        candidates = None if texts is None else checked(texts)
+        key = (kind, stream, candidates)
+        prepared = self._prepared.pop(key, None) or self._prepare(kind, stream, candidates)
         self._prepared[key] = prepared
         while len(self._prepared) > CANDIDATE_SETS:
             self._prepared.popitem(last=False)
         return prepared
+
+    def stream(self, kind: TaskKind, name: str | None) -> str:
+        """The stream of this kind that is called ``name``, which need not be given where there is only one.
+
+        For tasks of which two cannot count as one, since each asks in its own way.
+
+        Raises:
+            ValueError: there is none, none of that name, or several and no name.
+        """
+        self._stored(kind, None)
+        names = [own for own, task in self.checkpoint.tasks.items() if task.config.kind == kind]
+        if name is None and len(names) == 1:
+            return names[0]
+        if name not in names:
+            what = "several tasks" if name is None else f"no task {name!r}"
+            raise ValueError(f"this checkpoint has {what} of {kind}: name one of {', '.join(names)}")
+        return name
 
     def transform_beside_text(self) -> Transform:
         """How a picture is brought to size that stands beside a text with slots: as where both were trained."""
         beside: tuple[TaskKind, ...] = ("captioning", "visual_question_answering", *WHOLE_PICTURE)
         return self._transform(next(kind for kind in beside if self._of(kind)))
 
-    def _prepare(self, kind: TaskKind, candidates: tuple[str, ...] | None) -> PreparedTask:
-        stored = self._stored(kind)
+    def _prepare(self, kind: TaskKind, stream: str | None, candidates: tuple[str, ...] | None) -> PreparedTask:
+        stored = self._stored(kind, stream)
         tokenizer = self.checkpoint.tokenizer
         setting = TaskSetting(stored.config, tokenizer, self.checkpoint.model.config.pixels)
         texts, token_ids = (stored.texts, stored.token_ids) if candidates is None else (candidates, ())
@@ -76,14 +95,16 @@ class PreparedTasks:
     def _transform(self, kind: TaskKind) -> Transform:
         if self.share_encoding and kind in WHOLE_PICTURE:
             kind = next(known for known in WHOLE_PICTURE if self._of(known))
-        return test_transform(kind, self._stored(kind).config.image)
+        return test_transform(kind, self._stored(kind, None).config.image)
 
-    def _stored(self, kind: TaskKind) -> StoredTask:
-        """The task of this kind that the model was trained for.
+    def _stored(self, kind: TaskKind, stream: str | None) -> StoredTask:
+        """The task of this kind that the model was trained for, or that of one ``stream``.
 
         Of several streams of a kind, the one with the largest test pictures says how pictures are prepared, and the
         candidates of all are candidates.
         """
+        if stream is not None:
+            return self.checkpoint.tasks[stream]
         stored = self._of(kind)
         if not stored:
             known = ", ".join(sorted({task.config.kind for task in self.checkpoint.tasks.values()})) or "nothing"
@@ -97,7 +118,8 @@ class PreparedTasks:
         return [task for task in self.checkpoint.tasks.values() if task.config.kind == kind]
 
 
-def _checked(texts: Sequence[str]) -> tuple[str, ...]:
+def checked(texts: Sequence[str]) -> tuple[str, ...]:
+    """Candidates that can be told apart; ValueError for a single text, none, a blank one, or one given twice."""
     if isinstance(texts, str):
         raise ValueError(f"expected a list of texts, got the single text {texts!r:.80}: write [{texts!r:.80}]")
     if not texts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,6 +54,21 @@ def question_of(config: TaskConfig) -> TextQuestion:
     if named is None:
         return TextQuestion(config.template, config.label_words, ("accuracy", "macro_f1", "matthews"))
     return TextQuestion(named.template, config.label_words or named.words, named.metrics)
+
+
+def words_of(config: TaskConfig, labels: Sequence[str]) -> list[str]:
+    """The word of each label that is a class of the task; any other label is a word itself."""
+    words = question_of(config).words or {}
+    return [words.get(label, label) for label in labels]
+
+
+def classes_of(config: TaskConfig, words: Sequence[str]) -> tuple[str, ...]:
+    """The class that each word stands for; a word that stands for none, or for several, is its own name."""
+    standing: dict[str, list[str]] = {}
+    for name, word in (question_of(config).words or {}).items():
+        standing.setdefault(word, []).append(name)
+    named = {word: names[0] for word, names in standing.items() if len(names) == 1}
+    return tuple(named.get(word, word) for word in words)
 
 
 def label_words(config: TaskConfig, names: tuple[str, ...]) -> list[str]:

@@ -16,7 +16,7 @@ from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.tasks.candidates import CandidateSet
 from uniperceiver.tasks.class_logits import class_logits, classification_loss
-from uniperceiver.tasks.glue import label_words, question_of
+from uniperceiver.tasks.glue import classes_of, label_words, question_of
 from uniperceiver.tasks.task import NamedData, TaskSetting
 from uniperceiver.tasks.text_template import TextTemplate
 from uniperceiver.text_predictions import TextClassification
@@ -47,6 +47,7 @@ class TextClassificationTask:
         self.candidates = candidates
         pattern = question_of(setting.config).template
         self.template = TextTemplate(pattern, setting.tokenizer, setting.config.max_tokens)
+        self.names = classes_of(setting.config, candidates.texts)
 
     @classmethod
     def find_candidates(cls, setting: TaskSetting, dataset: NamedData) -> CandidateSet:
@@ -72,7 +73,7 @@ class TextClassificationTask:
     ) -> list[TextClassification]:
         """The probability of every class, Eq. (6)."""
         probabilities = self._logits(model, batch).double().softmax(dim=1).cpu().numpy()
-        return [TextClassification(self.candidates.texts, row) for row in probabilities]
+        return [TextClassification(self.candidates.texts, row, self.names) for row in probabilities]
 
     def _logits(self, model: UniPerceiver, batch: LabelledTextBatch) -> Tensor:
         """(B, Y)."""

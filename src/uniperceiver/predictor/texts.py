@@ -1,0 +1,49 @@
+"""What a caller may hand over as texts, and how it becomes what a task reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from uniperceiver.data.records import LabelledText
+from uniperceiver.data.tokenizer import SPELLINGS, Tokenizer
+from uniperceiver.tasks.text_template import TextTemplate
+
+Texts = str | Sequence[str]
+"""One text or a list of them."""
+
+
+def listed_texts(texts: Texts) -> list[str]:
+    """One text as a list of one."""
+    return [texts] if isinstance(texts, str) else list(texts)
+
+
+def texts_to_classify(texts: Texts, second: Texts | None, template: TextTemplate) -> list[LabelledText]:
+    """Records of an unknown class: each text with its second, one for all or one for each, as the template wants it.
+
+    Raises:
+        ValueError: a second text where the template has one, none where it has two, too few or too many, or a blank.
+    """
+    firsts = listed_texts(texts)
+    if (second is not None) != template.has_second:
+        lacks = "pairs of texts: give `second`" if template.has_second else "single texts: leave out `second`"
+        raise ValueError(f"this model was trained with the template {template.pattern!r} and classifies {lacks}")
+    seconds = [second] * len(firsts) if second is None or isinstance(second, str) else list(second)
+    if len(seconds) != len(firsts):
+        raise ValueError(f"{len(seconds)} second texts for {len(firsts)} texts: give one for all, or one for each")
+    pairs = list(zip(firsts, seconds, strict=True))
+    for place, pair in enumerate(pairs):
+        if any(text is not None and not text.strip() for text in pair):
+            raise ValueError(f"text {place} is blank: there is nothing to classify")
+    return [LabelledText(first, other, str(place), 0) for place, (first, other) in enumerate(pairs)]
+
+
+def with_slots(text: str, tokenizer: Tokenizer, max_tokens: int) -> str:
+    """The text with its masks as this tokenizer writes them; ValueError without one, or one cut away."""
+    for spelling in SPELLINGS["slot"]:
+        text = text.replace(spelling, tokenizer.slot)
+    ids = tokenizer.encode(text)
+    if tokenizer.slot_id not in ids:
+        raise ValueError(f"{text!r:.80} has no word to fill in: write [MASK] where one is missing")
+    if len(ids) > max_tokens:
+        raise ValueError(f"{text!r:.80} has {len(ids)} tokens, this model takes {max_tokens}: shorten it")
+    return text
