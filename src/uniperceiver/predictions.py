@@ -25,7 +25,7 @@ DRAWN_NAMES = 5
 """Names written below a picture, at most."""
 
 
-class Captioned(ABC):
+class DrawnAsText(ABC):
     """A prediction that is drawn as lines of text below its picture."""
 
     picture: PictureReader | None
@@ -46,7 +46,7 @@ class Captioned(ABC):
 
 
 @dataclass(frozen=True)
-class Classification(Captioned):
+class Classification(DrawnAsText):
     """Class probabilities of one picture."""
 
     labels: np.ndarray
@@ -170,7 +170,7 @@ class Detection:
 
 
 @dataclass(frozen=True)
-class Caption(Captioned):
+class Caption(DrawnAsText):
     """A sentence about one picture."""
 
     text: str
@@ -188,7 +188,7 @@ class Caption(Captioned):
 
 
 @dataclass(frozen=True)
-class Match(Captioned):
+class Match(DrawnAsText):
     """How well each of some texts fits one picture."""
 
     texts: tuple[str, ...]
@@ -219,7 +219,7 @@ class Match(Captioned):
 
 
 @dataclass(frozen=True)
-class Answer(Captioned):
+class Answer(DrawnAsText):
     """Answers to one question, most likely first."""
 
     answers: tuple[str, ...]

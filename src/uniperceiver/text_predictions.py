@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-
 LISTED = 5
 """Classes named to people, at most."""
+
 
 @dataclass(frozen=True)
 class TextClassification:
@@ -19,10 +19,6 @@ class TextClassification:
     """The word of each class, in the order of the classes."""
     probabilities: np.ndarray
     """(Y,) float64, in the same order; they add up to one."""
-
-
-@dataclass(frozen=True)
-class PredictedWords:
     names: tuple[str, ...]
     """(Y) names of the classes; the words themselves where no others are known."""
 
@@ -39,6 +35,10 @@ class PredictedWords:
         """The most likely classes with their probabilities in percent, for people."""
         order = np.argsort(-self.probabilities, kind="stable")[:LISTED]
         return [f"{self.names[i]} {100 * self.probabilities[i]:.1f} %" for i in order]
+
+
+@dataclass(frozen=True)
+class PredictedWords:
     """How well each word of a text was foreseen from those before it, and from a picture where there is one."""
 
     words: tuple[str, ...]
@@ -50,7 +50,7 @@ class PredictedWords:
 
 
 @dataclass(frozen=True)
-class TextEmbeddings:
+class PartnerEmbeddings:
     """Unit vectors of one text and of its partners: their dot product is the cosine of Eq. (6)."""
 
     text: np.ndarray

@@ -6,7 +6,7 @@ import numpy as np
 
 from uniperceiver.data.records import PairedText
 from uniperceiver.evaluation.text_retrieval_examples import TextRetrievalExamples
-from uniperceiver.text_predictions import TextEmbeddings
+from uniperceiver.text_predictions import PartnerEmbeddings
 
 
 def test_right_and_wrong_ones_in_turn() -> None:
@@ -15,7 +15,7 @@ def test_right_and_wrong_ones_in_turn() -> None:
     for place in range(8):
         found = (place + 1) % 4 if place < 4 else place
         record = PairedText(f"text {place}", str(place), (f"partner {place}", f"other {place}"))
-        examples.add([record], [TextEmbeddings(unit[place], unit[[found, found]])])
+        examples.add([record], [PartnerEmbeddings(unit[place], unit[[found, found]])])
     sheet = examples.sheet()
     assert [example.is_right for example in sheet.examples] == [True, False] * 3
     for example in sheet.examples:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from uniperceiver.data.records import CaptionedImage, PairedText
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.tasks.retrieval import RetrievalTask
-from uniperceiver.text_predictions import TextEmbeddings
+from uniperceiver.text_predictions import PartnerEmbeddings
 
 RECORDS = [
     PairedText("how many birds are there ?", "0", ("three",)),
@@ -31,7 +31,7 @@ def task(setting: Callable) -> RetrievalTask:
 @torch.no_grad()
 def logits(model: UniPerceiver, task: RetrievalTask, batch: object) -> torch.Tensor:
     found = task.predict(model, batch)
-    assert all(isinstance(entry, TextEmbeddings) for entry in found)
+    assert all(isinstance(entry, PartnerEmbeddings) for entry in found)
     partners = np.concatenate([entry.partners for entry in found])[batch.drawn.numpy()]
     return torch.from_numpy(np.stack([entry.text for entry in found]) @ partners.T) / model.temperature("retrieve")
 

@@ -30,7 +30,7 @@ from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.predictions import Answer, Caption, Classification, Detection, Embeddings
 from uniperceiver.tasks.glue import label_words, question_of
 from uniperceiver.tasks.task import Task
-from uniperceiver.text_predictions import PredictedWords, TextClassification, TextEmbeddings
+from uniperceiver.text_predictions import PartnerEmbeddings, PredictedWords, TextClassification
 
 
 def evaluate(
@@ -96,7 +96,7 @@ def scorer_for(prediction: object, task: Task, dataset: Any, training: Any = Non
             return CaptionScorer(None if training is None else training.texts(), scenes)
         case Embeddings():
             return RetrievalScorer()
-        case TextEmbeddings():
+        case PartnerEmbeddings():
             return TextRetrievalScorer()
         case Answer():
             return AnswerScorer()

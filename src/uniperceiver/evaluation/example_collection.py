@@ -11,7 +11,7 @@ from uniperceiver.evaluation.examples import SHOWN, ExampleSheet, Lot, mixed
 from uniperceiver.evaluation.retrieval_examples import RetrievalExamples
 from uniperceiver.evaluation.text_retrieval_examples import TextRetrievalExamples
 from uniperceiver.predictions import Embeddings
-from uniperceiver.text_predictions import TextEmbeddings
+from uniperceiver.text_predictions import PartnerEmbeddings
 
 
 class ExampleCollector:
@@ -34,7 +34,7 @@ class ExampleCollector:
         if isinstance(predictions[0], Embeddings):
             self._retrieval.add(records, predictions)
             return
-        if isinstance(predictions[0], TextEmbeddings):
+        if isinstance(predictions[0], PartnerEmbeddings):
             self._text_retrieval.add(records, predictions)
             return
         for view in views_of(records, batch, predictions, self.dataset, self.tokenizer):

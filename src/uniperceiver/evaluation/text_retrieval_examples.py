@@ -9,7 +9,7 @@ import numpy as np
 from uniperceiver.data.records import PairedText
 from uniperceiver.evaluation.examples import Example, ExampleSheet
 from uniperceiver.evaluation.retrieval_examples import FOUND, QUERIES, chosen_queries, drawn_queries, ranked
-from uniperceiver.text_predictions import TextEmbeddings
+from uniperceiver.text_predictions import PartnerEmbeddings
 
 
 class TextRetrievalExamples:
@@ -20,7 +20,7 @@ class TextRetrievalExamples:
         self.texts: list[np.ndarray] = []
         self.partners: list[np.ndarray] = []
 
-    def add(self, records: Sequence[PairedText], predictions: Sequence[TextEmbeddings]) -> None:
+    def add(self, records: Sequence[PairedText], predictions: Sequence[PartnerEmbeddings]) -> None:
         """Take in one batch."""
         self.records += records
         self.texts += [prediction.text for prediction in predictions]

@@ -10,7 +10,7 @@ import numpy as np
 from uniperceiver.data.records import PairedText
 from uniperceiver.evaluation.recall import chance_recall, retrieval_recall
 from uniperceiver.evaluation.scoring import EvaluationResult
-from uniperceiver.text_predictions import TextEmbeddings
+from uniperceiver.text_predictions import PartnerEmbeddings
 
 
 class TextRetrievalScorer:
@@ -20,7 +20,7 @@ class TextRetrievalScorer:
         self.texts: list[np.ndarray] = []
         self.partners: list[np.ndarray] = []
 
-    def add(self, records: Sequence[PairedText], batch: Any, predictions: Sequence[TextEmbeddings]) -> None:
+    def add(self, records: Sequence[PairedText], batch: Any, predictions: Sequence[PartnerEmbeddings]) -> None:
         """Keep the embeddings."""
         self.texts += [prediction.text for prediction in predictions]
         self.partners += [prediction.partners for prediction in predictions]

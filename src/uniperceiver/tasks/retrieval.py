@@ -23,7 +23,7 @@ from uniperceiver.predictions import Embeddings
 from uniperceiver.tasks.candidates import CandidateSet
 from uniperceiver.tasks.task import TaskSetting, seeded_generator
 from uniperceiver.tasks.visual_input import encode_visual, mean_over_views, visual_batch
-from uniperceiver.text_predictions import TextEmbeddings
+from uniperceiver.text_predictions import PartnerEmbeddings
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class RetrievalTask:
     @torch.no_grad()
     def predict(
         self, model: UniPerceiver, batch: RetrievalBatch, features: ImageFeatures | None = None
-    ) -> list[Embeddings] | list[TextEmbeddings]:
+    ) -> list[Embeddings] | list[PartnerEmbeddings]:
         """Unit vectors of every picture and of all its captions, or of every text and of all its partners.
 
         That of a video is the mean of its views', brought to unit length.
@@ -155,7 +155,7 @@ class RetrievalTask:
         texts = F.normalize(_targets(model, batch.text, attributes).float(), dim=-1).cpu().split(batch.counts)
         pairs = [(query, own.numpy()) for query, own in zip(queries.cpu().numpy(), texts, strict=True)]
         if isinstance(batch.queries, TextBatch):
-            return [TextEmbeddings(*pair) for pair in pairs]
+            return [PartnerEmbeddings(*pair) for pair in pairs]
         return [Embeddings(*pair) for pair in pairs]
 
     def embed_images(self, model: UniPerceiver, features: ImageFeatures) -> Tensor:
