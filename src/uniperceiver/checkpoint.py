@@ -28,7 +28,7 @@ import torch
 import yaml
 from safetensors import SafetensorError
 
-from uniperceiver.config import ConfigError, ModelConfig, TaskConfig, TrainConfig, from_data, to_data
+from uniperceiver.config import ConfigError, ModelConfig, TaskConfig, TaskKind, TrainConfig, from_data, to_data
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.left_out import left_out_weights
 from uniperceiver.load_report import compare
@@ -89,6 +89,20 @@ class Checkpoint:
     """Written with the rest; read by `load_training_state`, since only resuming needs it."""
     weights: Mapping[str, torch.Tensor] | None = None
     """Written instead of the model's own, where these are sharded over processes."""
+
+    def task_of(self, kind: TaskKind) -> StoredTask | None:
+        """The task of this kind that the model was trained for; None: it was trained for none.
+
+        Of several streams of a kind, the one with the largest test pictures says how pictures are prepared, and the
+        candidates of all are candidates.
+        """
+        stored = [task for task in self.tasks.values() if task.config.kind == kind]
+        if not stored:
+            return None
+        largest = max(stored, key=lambda task: task.config.image.test)
+        texts = dict.fromkeys(text for task in stored for text in task.texts)
+        token_ids = dict.fromkeys(index for task in stored for index in task.token_ids)
+        return StoredTask(largest.config, tuple(texts), tuple(token_ids))
 
 
 class CheckpointError(ValueError):
@@ -203,13 +217,22 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu", average: b
         raise CheckpointError(f"{folder / 'model.safetensors'} does not fit config.yaml:\n{report.problems()}")
     model.load_state_dict(weights)
     tasks = _read_yaml(folder / "tasks.yaml") if (folder / "tasks.yaml").is_file() else {}
-    training = folder / "training.yaml"
     return Checkpoint(
         model=model.to(device),
         tokenizer=Tokenizer.from_file(folder / "tokenizer.json"),
         tasks=tasks_from_data(tasks, folder / "tasks.yaml"),
-        training=from_data(TrainConfig, _read_yaml(training), str(training)) if training.is_file() else None,
+        training=stored_training(folder),
     )
+
+
+def stored_training(folder: Path) -> TrainConfig | None:
+    """The training that a checkpoint folder is of, without reading its weights; None: it does not say.
+
+    Raises:
+        ConfigError: it says what this version does not know.
+    """
+    path = _whole(folder) / "training.yaml"
+    return from_data(TrainConfig, _read_yaml(path), str(path)) if path.is_file() else None
 
 
 def load_training_state(folder: Path) -> TrainingState:
