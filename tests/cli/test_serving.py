@@ -35,6 +35,7 @@ def test_export_writes_and_verifies(untrained: Path, tmp_path: Path, capsys: pyt
         (["export", "/no/such/model", "--out", "x"], "no model /no/such/model"),
         (["serve", "--model", "/no/such/model"], "no model /no/such/model"),
         (["serve", "--model", "MODEL", "--queue", "0"], "the limit queue must be above 0"),
+        (["serve", "--model", "MODEL", "--window-seconds", "0"], "the limit window_seconds must be above 0"),
     ],
 )
 def test_mistakes_end_in_one_line(

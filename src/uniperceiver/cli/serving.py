@@ -30,6 +30,9 @@ def serve(
     queue: Annotated[int, typer.Option(help="Requests that may wait for the model.")] = 64,
     seconds: Annotated[float, typer.Option(help="Longest that a request may take.")] = 30,
     batch: Annotated[int, typer.Option(help="Requests computed together.")] = 8,
+    window_seconds: Annotated[
+        float, typer.Option("--window-seconds", help="Longest that an idle model waits for more requests to a batch.")
+    ] = 0.005,
     allow_urls: Annotated[
         bool, typer.Option("--allow-urls", help="Fetch pictures from public http(s) addresses when asked to.")
     ] = False,
@@ -52,6 +55,7 @@ def serve(
         queue=queue,
         seconds=seconds,
         batch=batch,
+        window_seconds=window_seconds,
     )
     predictor = Predictor.from_pretrained(model, device)
     run(predictor, Path(model).name, host, port, limits, allow_urls)
