@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
-from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from uniperceiver.data.images import PICTURE_SUFFIXES, ImageError, decode_image, read_image
-
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"})
-"""Endings, in lower case, of the files that are read as videos."""
-URL_BYTES = 64 * 2**20
-"""Largest file fetched from the web."""
-URL_SECONDS = 30.0
-"""Longest that fetching one file may take."""
+from uniperceiver.data.images import PICTURE_SUFFIXES, VIDEO_SUFFIXES, ImageError, decode_image, read_image
+from uniperceiver.web_files import fetch, is_url
 
 
 @dataclass(frozen=True)
@@ -64,15 +54,11 @@ def find_sources(given: Sequence[str]) -> list[str]:
     return found
 
 
-def is_url(name: str) -> bool:
-    """Whether a name is an address on the web."""
-    return name.startswith(("http://", "https://"))
-
-
 def read_pictures(name: str, every: int = 30) -> Iterator[NamedPicture | Failure]:
     """The picture of a file or address, or every ``every``-th frame of a video, the first included.
 
-    What cannot be read is a `Failure`; a video that breaks off gives one after its frames.
+    What cannot be read is a `Failure`, and so is every video without the extra ``video``; a video that breaks off gives
+    one after its frames.
     """
     try:
         if is_url(name):
@@ -85,55 +71,8 @@ def read_pictures(name: str, every: int = 30) -> Iterator[NamedPicture | Failure
         yield Failure(name, str(error))
 
 
-def fetch(
-    url: str,
-    most_bytes: int = URL_BYTES,
-    seconds: float = URL_SECONDS,
-    opener: urllib.request.OpenerDirector | None = None,
-) -> bytes:
-    """What an http or https address gives; redirections to other kinds of addresses are not followed.
-
-    ``opener`` is what connects; by default to every host.
-
-    Raises:
-        ImageError: another kind of address, an answer that is not 200, too large or too slow.
-    """
-    if not is_url(url):
-        raise ImageError(f"cannot fetch {url}: only http and https addresses are fetched")
-    deadline = time.monotonic() + seconds
-    chunks: list[bytes] = []
-    request = urllib.request.Request(url, headers={"User-Agent": "uniperceiver"})
-    try:
-        with (opener or _opener()).open(request, timeout=seconds) as answer:
-            while chunk := answer.read(2**16):
-                chunks.append(chunk)
-                if sum(map(len, chunks)) > most_bytes:
-                    raise ImageError(f"{url} is larger than the {most_bytes} bytes that are fetched: download it first")
-                if time.monotonic() > deadline:
-                    raise ImageError(f"{url} took longer than {seconds:g} seconds: download it first")
-    except (URLError, HTTPException, TimeoutError, ConnectionError, UnicodeError) as error:
-        raise ImageError(f"cannot fetch {url}: {error}") from error
-    return b"".join(chunks)
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    """Speaks http and https; unlike `urllib.request.urlopen` neither ftp, file nor data."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler,
-        urllib.request.HTTPHandler,
-        urllib.request.HTTPSHandler,
-        urllib.request.HTTPRedirectHandler,
-        urllib.request.HTTPErrorProcessor,
-        urllib.request.HTTPDefaultErrorHandler,
-        urllib.request.UnknownHandler,
-    ):
-        opener.add_handler(handler())
-    return opener
-
-
 def _inside(folder: Path) -> list[str]:
-    known = PICTURE_SUFFIXES | VIDEO_SUFFIXES
+    known = PICTURE_SUFFIXES.union(VIDEO_SUFFIXES)
     inside = sorted(str(file) for file in folder.iterdir() if file.suffix.lower() in known)
     if not inside:
         raise FileNotFoundError(f"no picture in {folder}: looked for {', '.join(sorted(known))}")
@@ -150,8 +89,8 @@ def _fitting(pattern: str) -> list[str]:
 def _frames(name: str, every: int) -> Iterator[NamedPicture]:
     try:
         import av
-    except ImportError as error:
-        raise ImportError("videos need PyAV: pip install 'uniperceiver[video]'") from error
+    except ImportError as error:  # a folder's other files need no PyAV, so this is the video's failure
+        raise ImageError(f"cannot read {name}: videos need PyAV: pip install 'uniperceiver[video]'") from error
     try:
         with av.open(name) as container:
             if not container.streams.video:

@@ -60,6 +60,8 @@ class Terminal:
 class PredictionFolder:
     """A folder with predictions, a context manager: files get their names when everything is in them.
 
+    Until then, and after an error, they are called ``.predictions.json.writing`` and so on.
+
     ``predictions.json`` is a list of one object per picture, ``predictions.csv`` a table of one row per name, object or
     text, ``predictions.coco.json`` a COCO data set of detections; ``0000_NAME.png``, … are annotated pictures. In JSON
     a picture without a prediction has ``error``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,11 +14,11 @@ from fastapi.testclient import TestClient
 
 from uniperceiver import Predictor
 from uniperceiver.data.images import ImageError
-from uniperceiver.picture_sources import fetch
-from uniperceiver.serve import public_addresses
+from uniperceiver.serve import bodies, public_addresses
 from uniperceiver.serve.api import create_app
 from uniperceiver.serve.limits import Limits
 from uniperceiver.serve.public_addresses import public_opener
+from uniperceiver.web_files import fetch
 
 HIDDEN = (
     *("127.0.0.1", "localhost", "0.0.0.0", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "[2002:7f00:1::]"),
@@ -109,3 +110,14 @@ def test_only_the_web_is_fetched(predictor: Predictor, url: str) -> None:
         private = client.post("/v1/classify", json={"image_url": "http://169.254.169.254/latest/meta-data"})
         assert private.status_code == 422
         assert "not a public address" in private.json()["error"]["message"]
+
+
+def test_a_fetch_that_hangs_is_answered_in_time(predictor: Predictor, monkeypatch) -> None:
+    """Wherever it hangs, e.g. looking up a name, which has no time-out of its own."""
+    monkeypatch.setattr(bodies, "fetch", lambda *_: time.sleep(2))
+    with TestClient(create_app(predictor, "tiny", Limits(seconds=0.2), allow_urls=True)) as client:
+        start = time.monotonic()
+        response = client.post("/v1/classify", json={"image_url": "http://slow.example/a.png"})
+        assert time.monotonic() - start < 1.5
+    assert response.status_code == 422
+    assert "longer than 0.2 seconds" in response.json()["error"]["message"]

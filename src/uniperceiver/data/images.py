@@ -15,6 +15,8 @@ MAX_PIXELS = 89_478_485
 """Largest picture that is decoded, 256 MiB as RGB; Pillow's own threshold for a suspected decompression bomb."""
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 """Endings, in lower case, of the files in a folder that are taken for pictures."""
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg")
+"""Endings, in lower case, of the files that are taken for videos."""
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error)  # what Pillow's decoders raise
 
 

@@ -11,11 +11,12 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from uniperceiver.picture_sources import fetch
+from uniperceiver.data.images import ImageError
 from uniperceiver.serve.errors import ServiceError, invalid, too_large
 from uniperceiver.serve.limits import Limits
 from uniperceiver.serve.public_addresses import public_opener
 from uniperceiver.serve.requests import PictureRequest, Request, decode_base64
+from uniperceiver.web_files import fetch
 
 Fields = TypeVar("Fields", bound=Request)
 MOST_FIELDS = 16
@@ -29,6 +30,7 @@ async def read_request(
 
     Raises:
         ServiceError: 408, 413, 415 or 422; 403 for an address where these are not fetched.
+        ImageError: an address gives no picture, or not in time.
     """
     try:
         body = await asyncio.wait_for(_read(request, limits.upload_bytes), limits.seconds)
@@ -119,7 +121,16 @@ async def _picture(asked: PictureRequest, upload: bytes | None, limits: Limits, 
     if not allow_urls:
         message = "this server fetches nothing"
         raise ServiceError(403, "urls_not_allowed", message, "send the picture itself, or start it with --allow-urls")
-    return await asyncio.to_thread(fetch, asked.image_url, limits.upload_bytes, limits.seconds, public_opener())
+    return await _fetch(asked.image_url, limits)
+
+
+async def _fetch(url: str, limits: Limits) -> bytes:
+    fetching = asyncio.to_thread(fetch, url, limits.upload_bytes, limits.seconds, public_opener())
+    try:
+        return await asyncio.wait_for(fetching, limits.seconds)
+    except TimeoutError:
+        # `fetch` gives each host on the way this long; the thread ends by itself when that is over.
+        raise ImageError(f"{url} took longer than {limits.seconds:g} seconds") from None
 
 
 def _what_is_wrong(error: ValidationError) -> ServiceError:

@@ -14,6 +14,7 @@ import ssl
 import urllib.request
 
 from uniperceiver.data.images import ImageError
+from uniperceiver.web_files import TimedResponse
 
 
 def public_opener() -> urllib.request.OpenerDirector:
@@ -54,11 +55,15 @@ def _is_public(address: str) -> bool:
 
 
 class _HttpConnection(http.client.HTTPConnection):
+    response_class = TimedResponse
+
     def connect(self) -> None:
         self.sock = connect_publicly(self.host, self.port, self.timeout)
 
 
 class _HttpsConnection(http.client.HTTPSConnection):
+    response_class = TimedResponse
+
     def connect(self) -> None:
         raw = connect_publicly(self.host, self.port, self.timeout)
         self.sock = ssl.create_default_context().wrap_socket(raw, server_hostname=self.host)

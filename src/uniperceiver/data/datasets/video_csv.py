@@ -10,8 +10,9 @@ from pathlib import Path
 from uniperceiver.config import VideoCsvConfig
 from uniperceiver.data.datasets.annotation_files import DatasetError, is_in_fold, read_text
 from uniperceiver.data.datasets.json_rows import JsonRows
-from uniperceiver.data.datasets.video_files import VIDEO_SUFFIXES, find_video, read_clips
+from uniperceiver.data.datasets.video_files import find_video, read_clips
 from uniperceiver.data.datasets.yolo import read_class_names
+from uniperceiver.data.images import VIDEO_SUFFIXES
 from uniperceiver.data.records import LabelledVideo
 
 LARGEST_LIST = 2**28

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from uniperceiver.config import FrameSamplingConfig
 from uniperceiver.data.datasets.annotation_files import DatasetError
-from uniperceiver.data.images import MAX_PIXELS
+from uniperceiver.data.images import MAX_PIXELS, VIDEO_SUFFIXES
 
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi")
 MOST_FRAMES = 100_000
 """Frames that are decoded of one video, about an hour."""
 STRIDE_UNIT = 30

@@ -16,8 +16,8 @@ from uniperceiver.config import (
     VqaConfig,
 )
 from uniperceiver.data.datasets.annotation_files import DatasetError
-from uniperceiver.data.datasets.video_files import VIDEO_SUFFIXES
 from uniperceiver.data.datasets.vqa import pictures_by_id
+from uniperceiver.data.images import VIDEO_SUFFIXES
 from uniperceiver.data.recognition.found import Part, RecognitionError, Split, split_along
 from uniperceiver.data.recognition.picture_folders import folders_near, picture_folder
 from uniperceiver.data.recognition.videos import video_captions_part

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 from uniperceiver.config import (
@@ -16,7 +17,7 @@ from uniperceiver.config import (
 from uniperceiver.data.datasets.image_text_pairs import LINES_SUFFIXES, LONGEST_LINE, TABLE_SUFFIXES, read_rows
 from uniperceiver.data.datasets.video_captions import MSVD_COLUMNS
 from uniperceiver.data.datasets.video_csv import KINETICS_COLUMNS
-from uniperceiver.data.datasets.video_files import VIDEO_SUFFIXES
+from uniperceiver.data.images import VIDEO_SUFFIXES
 from uniperceiver.data.recognition.found import Part, split_along
 from uniperceiver.data.recognition.glue import glue_part
 from uniperceiver.data.recognition.picture_folders import picture_folder
@@ -93,7 +94,8 @@ def lists_videos(file: Path) -> bool:
     if file.suffix.lower() in LINES_SUFFIXES:
         return False
     columns = [name.strip() for name in next(csv.reader([first]), [])]
-    return set(KINETICS_COLUMNS[:2]) <= set(columns) or any(suffix in first.lower() for suffix in VIDEO_SUFFIXES)
+    words = re.split(r"[\s,;]+", first.lower())
+    return set(KINETICS_COLUMNS[:2]) <= set(columns) or any(word.strip('"').endswith(VIDEO_SUFFIXES) for word in words)
 
 
 def text_part(file: Path) -> Part:

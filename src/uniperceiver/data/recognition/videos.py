@@ -9,7 +9,7 @@ from pathlib import Path
 
 from uniperceiver.config import VideoCaptionsConfig
 from uniperceiver.data.datasets.video_captions import read_video_captions
-from uniperceiver.data.datasets.video_files import VIDEO_SUFFIXES
+from uniperceiver.data.images import VIDEO_SUFFIXES
 from uniperceiver.data.recognition.found import Part, RecognitionError, Split
 from uniperceiver.data.recognition.picture_folders import SAMPLE, folders_near
 
