@@ -97,7 +97,7 @@ def test_one_stream_is_evaluated_on_other_data(trained: Path, train_yaml: Path, 
         (["train", "realdata", "--out", "x"], "--path cifar=…"),
         (["train", "realdata", "--out", "x", "--path", "cifar"], "NAME=PATH"),
         (["train", "realdata", "--out", "x", "--path", "cifar=/no/such/folder"], "does not exist"),
-        (["evaluate", "/no/such/checkpoint"], "no config.yaml"),
+        (["evaluate", "/no/such/checkpoint"], "there is no such folder"),
         (["curves", "/no/such/run", "--out", "x.svg"], "no training log"),
     ],
 )

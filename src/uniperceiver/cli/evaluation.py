@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from uniperceiver.cli.options import Device, Model, Paths, named_paths
+from uniperceiver.cli.options import Device, FoundModel, Paths, Values, found_model, places
 
 
 def info(
-    model: Annotated[str, typer.Argument(help="A preset, a model YAML or a checkpoint folder.")],
+    model: Annotated[str, typer.Argument(help="A preset, a model YAML, or what the verbs take as --model.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     height: Annotated[int, typer.Option(min=1, help="Picture height for the FLOPs.")] = 224,
     width: Annotated[int, typer.Option(min=1, help="Picture width for the FLOPs.")] = 224,
@@ -23,8 +23,9 @@ def info(
     from uniperceiver.model.layers.deformable_attention_kernel import describe_kernel
     from uniperceiver.model_info import describe
 
-    config_file = Path(model) / "config.yaml" if Path(model).is_dir() else None
-    account = describe(load_config(str(config_file) if config_file else model), (height, width))
+    found = found_model(model)
+    config = str(Path(found) / "config.yaml") if Path(found).is_dir() else found
+    account = describe(load_config(config), (height, width))
     if as_json:
         typer.echo(json.dumps(account.to_json(), indent=2))
     else:
@@ -36,16 +37,25 @@ def info(
 
 
 def evaluate(
-    model: Model,
+    model: FoundModel,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", help="A folder or file of data in any known format to evaluate on. Repeatable."),
+    ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Where report.json goes, and report.html with it. Default: beside the checkpoint."),
+        typer.Option(
+            "--out",
+            help="Where report.json goes, and report.html with it. Default: beside a checkpoint of yours, in the "
+            "current folder for one of the package or the hub.",
+        ),
     ] = None,
     stream: Annotated[list[str] | None, typer.Option("--stream", help="Only these streams. Repeatable.")] = None,
     config: Annotated[
         str | None, typer.Option("--config", help="A training configuration whose evaluation data to use.")
     ] = None,
     path: Paths = None,
+    values: Values = None,
     average: Annotated[
         bool, typer.Option("--average", help="Evaluate the moving average of the weights, kept beside them.")
     ] = False,
@@ -54,11 +64,32 @@ def evaluate(
     ] = None,
     device: Device = "cpu",
 ) -> None:
-    """Evaluate every stream on its held-out data: a table, report.json, and report.html with curves and examples."""
-    from uniperceiver.config import load_train_config
-    from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
+    """Evaluate a model on what was held out in its training, on the data of a configuration, or on --data.
 
-    settings = load_train_config(config, named_paths(path)) if config else None
-    report = out or model.parent / "report.json"
-    evaluate_checkpoint(model, settings, stream, report, device, average, adapter)
+    Prints a table; writes report.json, and report.html with curves and examples.
+    """
+    from uniperceiver.config import load_train_config
+    from uniperceiver.data.recognition.recognise import recognise
+    from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
+    from uniperceiver.predictor.model_folders import find_checkpoint
+
+    if config and data:
+        raise ValueError("evaluate takes the data of --config or --data, not both")
+    if (path or values) and not config:
+        raise ValueError("--path and --set fill the places of a configuration: give --config")
+    folder = find_checkpoint(model)
+    settings = load_train_config(config, {"model": str(folder)} | places(path, values)) if config else None
+    found = [entry for given in data or [] for entry in recognise(given)]
+    report = out or _report_folder(model, folder) / "report.json"
+    reports = evaluate_checkpoint(folder, settings, stream, report, device, average, adapter, found)
+    for name, measured in reports.items() if found else ():
+        typer.echo(f"{name}: {measured.dataset}")
     typer.echo(f"report: {report.with_suffix('.html')}")
+
+
+def _report_folder(model: str, folder: Path) -> Path:
+    """Beside a checkpoint of one's own; of one of the package or of the hub's cache, the current folder."""
+    from uniperceiver.predictor.model_folders import PACKAGED
+
+    is_own = Path(model).expanduser().is_dir() and PACKAGED.resolve() not in folder.resolve().parents
+    return folder.parent if is_own else Path()

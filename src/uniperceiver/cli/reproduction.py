@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from uniperceiver.cli.options import Device, Paths, named_paths
+from uniperceiver.cli.options import Device, Paths, Values, places
 
 
 def reproduce(
@@ -27,9 +27,11 @@ def reproduce(
         str | None, typer.Option(help="shapes, openmoji, or a folder of transparent PNGs. Default: openmoji if there.")
     ] = None,
     config: Annotated[
-        str | None, typer.Option("--config", help="Another training than the demo's to start from, with its --path.")
+        str | None,
+        typer.Option("--config", help="Another training than the demo's to start from, with --path and --set."),
     ] = None,
     path: Paths = None,
+    values: Values = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only list the runs and their steps.")] = False,
     keep_checkpoints: Annotated[
         bool, typer.Option("--keep-checkpoints", help="Do not remove a run's checkpoint when its figures are written.")
@@ -50,7 +52,8 @@ def reproduce(
 
     if config is not None and cutouts is not None:
         raise ValueError("--cutouts is for the demo's training: with --config, the configuration names the data")
-    settings = load_train_config(config, named_paths(path)) if config else demo_config(cutouts or installed_cutouts())
+    given = places(path, values)
+    settings = load_train_config(config, given) if config else demo_config(cutouts or installed_cutouts())
     baseline = Baseline(settings, load_config(settings.model), steps or settings.schedule.steps, processes)
     chosen = ablation_table(table, baseline, [Encoder.parse(text) for text in encoder or []])
     if rows is not None:

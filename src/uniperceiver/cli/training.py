@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uniperceiver.cli.options import Device, Paths, named_paths
+from uniperceiver.cli.options import Device, FoundModel, Paths, Values, found_model, places
+
+if TYPE_CHECKING:
+    from uniperceiver.config import TrainConfig
+
+NANO = "nano"
+"""The preset that is trained on ``--data`` unless ``--model`` names another model."""
 
 
 class Tuning(StrEnum):
@@ -29,8 +35,16 @@ def train(
         list[Path] | None,
         typer.Option("--data", help="A folder or file of data in any known format, recognised by content. Repeatable."),
     ] = None,
-    model: Annotated[str, typer.Option("--model", help="With --data: preset, YAML or checkpoint to train.")] = "nano",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="What to start from: a preset, a YAML, a checkpoint or training folder, packaged:NAME, or owner/name "
+            "on the hub. Default: what the configuration says; with --data the preset nano.",
+        ),
+    ] = None,
     path: Paths = None,
+    values: Values = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
     minutes: Annotated[
         float | None, typer.Option(min=0.0, help="Train this long, whatever the configuration says.")
@@ -56,11 +70,12 @@ def train(
     from uniperceiver.config import load_train_config
     from uniperceiver.training.train import train as run
 
-    if (config is None) == (not data) and not resume:
+    if (config and data) or not (config or data or resume):
         raise ValueError("train wants either a configuration or --data DIR_OR_FILE")
-    if data and not resume:
-        _plan(data, model, out / "train.yaml")
-    settings = load_train_config(config or str(out / "train.yaml"), named_paths(path))
+    if data:
+        _plan(data, model or NANO, out / "train.yaml")
+    given = places(path, values) | ({} if model is None else {"model": model})
+    settings = load_train_config(config or str(out / "train.yaml"), given)
     if minutes is not None:
         settings = replace(settings, schedule=replace(settings.schedule, minutes=minutes))
     if tensorboard:
@@ -69,32 +84,82 @@ def train(
         settings = replace(settings, init_from=(*settings.init_from, *init_from))
     if tune is not None:
         settings = replace(settings, tune=replace(settings.tune, mode=tune.value))
+    settings = _resumed(settings, model, out) if resume else _begun(settings, model or settings.model)
     typer.echo(f"checkpoint: {run(settings, out, resume, device)}")
 
 
 def _plan(data: list[Path], model: str, written: Path) -> None:
+    from dataclasses import replace
+
     from uniperceiver.data.recognition.recognise import recognise
     from uniperceiver.data.recognition.training_plan import describe, training_plan, write_plan
 
     found = [entry for given in data for entry in recognise(given)]
-    plan = training_plan(found, model)
+    plan = training_plan(found, found_model(model))
     for line in describe(found):
         typer.echo(line)
-    write_plan(plan, written)
+    write_plan(replace(plan, model=model), written)
     typer.echo(f"the same as: uniperceiver train {written} --out …")
 
 
+def _begun(settings: TrainConfig, model: str) -> TrainConfig:
+    """The training that starts from ``model``.
+
+    Raises:
+        CheckpointError: nothing of that name.
+        ValueError: ``tune`` adapts a trained model, but nothing of g, which it adapts, is trained.
+    """
+    from dataclasses import replace
+
+    found = found_model(model)
+    if Path(found).is_dir():
+        typer.echo(f"starts from {found}")
+    elif settings.tune.mode in (Tuning.lora, Tuning.prompt) and not settings.init_from:
+        raise ValueError(
+            f"--tune {settings.tune.mode} adapts a trained model, but {model} is a configuration whose decoder begins "
+            "random: give --model a checkpoint, the folder of a training, packaged:NAME or owner/name on the hub; or "
+            "--init-from with its weights"
+        )
+    return replace(settings, model=found)
+
+
+def _resumed(settings: TrainConfig, model: str | None, out: Path) -> TrainConfig:
+    """The training that goes on from the checkpoint in ``out``, with the model that it began with.
+
+    Raises:
+        ValueError: ``--model`` names another.
+    """
+    from dataclasses import replace
+
+    from uniperceiver.checkpoint import stored_training
+    from uniperceiver.training.checkpoint_keeping import NEWEST
+
+    stored = stored_training(out / NEWEST)
+    if stored is None:
+        return settings  # there is nothing to go on from, which training says
+    if model is not None and found_model(model) != stored.model:
+        raise ValueError(
+            f"--model {model}: the training in {out} began with {stored.model}, and --resume goes on with its own "
+            "weights: leave --model out, or begin another in another --out"
+        )
+    return replace(settings, model=stored.model)
+
+
 def merge(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint with low-rank updates, or the base of --adapter.")],
+    model: FoundModel,
     out: Annotated[Path, typer.Option("--out", help="Folder for the merged checkpoint.")],
     adapter: Annotated[
-        Path | None, typer.Option("--adapter", help="An adapter.safetensors to put onto the checkpoint first.")
+        Path | None, typer.Option("--adapter", help="An adapter.safetensors to put onto the model first.")
     ] = None,
 ) -> None:
-    """Write low-rank updates (LoRA) into the weights for deployment; prompts stay prompts."""
+    """Write low-rank updates (LoRA) into the weights for deployment; prompts stay prompts.
+
+    The model has the updates itself, or is the base that --adapter goes onto.
+    """
+    from uniperceiver.predictor.model_folders import find_checkpoint
     from uniperceiver.training.adapting import merge_checkpoint
 
-    typer.echo(f"checkpoint: {merge_checkpoint(checkpoint, out, adapter)}")
+    typer.echo(f"checkpoint: {merge_checkpoint(find_checkpoint(model), out, adapter)}")
 
 
 def demo(

@@ -52,8 +52,10 @@ def read_yaml(name_or_path: str, folder: Literal["model", "train"], values: dict
     template = Template(text)
     missing = sorted(set(template.get_identifiers()) - set(values or {}))
     if missing:
-        options = " ".join(f"--path {name}=…" for name in missing)
-        raise ConfigError(f"{name_or_path} needs {', '.join(missing)}: give {options}")
+        options = " ".join(f"--{'set' if name == 'model' else 'path'} {name}=…" for name in missing)
+        raise ConfigError(
+            f"{name_or_path} needs {', '.join(missing)}: give {options} (--set NAME=… for what is no file or folder)"
+        )
     content = yaml.safe_load(template.substitute(values or {}))
     if not isinstance(content, dict) or "extends" not in content:
         return content

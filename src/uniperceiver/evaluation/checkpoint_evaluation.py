@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,10 +11,12 @@ from uniperceiver.adapter import adapted
 from uniperceiver.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from uniperceiver.config import ConfigError, StreamConfig, TrainConfig
 from uniperceiver.data.datasets import Dataset
+from uniperceiver.data.recognition.found import FoundData
 from uniperceiver.data.transforms import test_transform
 from uniperceiver.evaluation.evaluate import evaluate
 from uniperceiver.evaluation.example_collection import ExampleCollector
 from uniperceiver.evaluation.html_report import write_html_report
+from uniperceiver.evaluation.recognised_data import prepared_for
 from uniperceiver.evaluation.report import StreamReport, write_report
 from uniperceiver.tasks import NAMING_TASKS, build_task, find_candidates
 from uniperceiver.tasks.candidates import CandidateSet
@@ -30,6 +32,7 @@ def evaluate_checkpoint(
     device: torch.device | str = "cpu",
     average: bool = False,
     adapter: Path | None = None,
+    data: Sequence[FoundData] = (),
 ) -> dict[str, StreamReport]:
     """Evaluate the model in ``folder``, print a table, write ``report`` and beside it the same as HTML, with pictures.
 
@@ -42,6 +45,7 @@ def evaluate_checkpoint(
         device: where to compute.
         average: evaluate the moving average of the weights (``weight_average`` in training) in their place.
         adapter: a file of prompts or low-rank updates (`uniperceiver.adapter`) to put onto the model.
+        data: what was recognised, to evaluate on in place of ``config``'s data; streams are named by their tasks.
 
     Raises:
         CheckpointError: not a checkpoint, or one without a training configuration while ``config`` is None.
@@ -53,10 +57,11 @@ def evaluate_checkpoint(
     checkpoint = load_checkpoint(folder, device, average)
     if adapter is not None:
         checkpoint = adapted(checkpoint, adapter)
-    config = config or checkpoint.training
-    if config is None:
-        raise CheckpointError(f"{folder} does not say what it was trained on: give --config and its --path options")
-    chosen = _chosen(config, streams)
+    if data:
+        checkpoint, rows = prepared_for(checkpoint, data, folder)
+    else:
+        rows = _rows(checkpoint, config, folder)
+    chosen = _chosen(rows, streams)
     reports: dict[str, StreamReport] = {}
     for name, stream in chosen.items():
         reports |= _evaluate_stream(checkpoint, name, stream)
@@ -65,8 +70,17 @@ def evaluate_checkpoint(
     return reports
 
 
-def _chosen(config: TrainConfig, streams: Sequence[str] | None) -> dict[str, StreamConfig]:
-    with_data = {name: stream for name, stream in config.streams.items() if stream.evaluation is not None}
+def _rows(checkpoint: Checkpoint, config: TrainConfig | None, folder: Path) -> dict[str, StreamConfig]:
+    config = config or checkpoint.training
+    if config is None:
+        raise CheckpointError(
+            f"{folder} does not say what it was trained on: give --data, or --config with its --path and --set options"
+        )
+    return config.streams
+
+
+def _chosen(rows: Mapping[str, StreamConfig], streams: Sequence[str] | None) -> dict[str, StreamConfig]:
+    with_data = {name: stream for name, stream in rows.items() if stream.evaluation is not None}
     missing = [name for name in streams or [] if name not in with_data]
     if missing or not with_data:
         known = ", ".join(with_data) or "none"

@@ -21,7 +21,8 @@ def find_checkpoint(name: str | Path, revision: str | None = None) -> Path:
 
     ``name`` is, in this order: a local folder, or the folder of a training, which has it in ``checkpoint``; the name of
     a packaged checkpoint, such as ``nano``; ``owner/name`` on the Hugging Face hub, downloaded once and kept in its
-    cache. ``hf-hub:owner/name`` is never taken for a folder. ``revision`` is a branch, tag or commit on the hub.
+    cache. ``packaged:nano`` and ``hf-hub:owner/name`` are never taken for a folder. ``revision`` is a branch, tag or
+    commit on the hub.
 
     Raises:
         CheckpointError: nothing of that name; the message says where it was looked for.
@@ -31,8 +32,9 @@ def find_checkpoint(name: str | Path, revision: str | None = None) -> Path:
     if folder.is_dir():
         inside = folder / "checkpoint"
         return inside if inside.is_dir() and not (folder / "config.yaml").is_file() else folder
-    if (PACKAGED / text / "config.yaml").is_file():
-        return PACKAGED / text
+    packaged_name = text.removeprefix("packaged:")
+    if (PACKAGED / packaged_name / "config.yaml").is_file():
+        return PACKAGED / packaged_name
     hub_name = text.removeprefix("hf-hub:")
     if _HUB_NAME.fullmatch(hub_name):
         return _download(hub_name, revision)

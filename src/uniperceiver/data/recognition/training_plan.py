@@ -171,7 +171,9 @@ def write_plan(plan: TrainConfig, path: Path) -> None:
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
     text = text.replace("$", "$$")  # a dollar sign begins a place to fill in
     if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise RecognitionError(f"{path} is of another training: go on with that by --resume, or choose another --out")
+        raise RecognitionError(
+            f"{path} is of another training: go on with that by --resume without --data, or choose another --out"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
 

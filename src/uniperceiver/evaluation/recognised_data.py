@@ -1,0 +1,74 @@
+"""What a checkpoint is evaluated on, and how it is asked, where data is given and no configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from uniperceiver.checkpoint import Checkpoint, StoredTask
+from uniperceiver.config import GlueConfig, ScenesConfig, StreamConfig, TaskConfig, to_data
+from uniperceiver.data.recognition.found import FoundData
+from uniperceiver.data.recognition.training_plan import training_plan
+from uniperceiver.tasks import NAMING_TASKS
+
+
+def prepared_for(
+    checkpoint: Checkpoint, data: Sequence[FoundData], folder: Path
+) -> tuple[Checkpoint, dict[str, StreamConfig]]:
+    """The streams of every task that ``data`` is good for, and the checkpoint with its tasks by their names.
+
+    Tasks are asked as the checkpoint was trained for them, classes among those of the data, words and answers among
+    those it was trained with; a task that it was not trained for as `training_plan` would train it. The evaluation part
+    of the data is used; all of it where there is no such part, or what was held out where the model was trained on it.
+
+    Args:
+        checkpoint: its tasks are replaced, not changed.
+        data: what was recognised.
+        folder: of the checkpoint.
+
+    Raises:
+        RecognitionError: data that the network cannot take.
+    """
+    trained = checkpoint.training
+    seen = [] if trained is None else [_located(stream.dataset) for stream in trained.streams.values()]
+    streams: dict[str, StreamConfig] = {}
+    tasks: dict[str, StoredTask] = {}
+    for name, planned in training_plan(data, str(folder)).streams.items():
+        stream = planned if _located(planned.dataset) in seen else _whole(planned)
+        stored = checkpoint.task_of(planned.task.kind)
+        if stored is not None:
+            stream = replace(stream, task=_asked(stored.config, planned))
+            if planned.task.kind not in NAMING_TASKS:
+                tasks[name] = stored
+        streams[name] = stream
+    return replace(checkpoint, tasks=tasks), streams
+
+
+def _asked(trained: TaskConfig, planned: StreamConfig) -> TaskConfig:
+    """As the model was trained; GLUE's tasks in their own templates."""
+    if not isinstance(planned.dataset, GlueConfig):
+        return trained
+    return replace(trained, template=planned.task.template, label_words=None)
+
+
+def _whole(stream: StreamConfig) -> StreamConfig:
+    """On all of the evaluation part, of which recognition holds out a fold where there is no other part.
+
+    The training part is left alone: it may have other classes, and the model was not trained on it.
+    """
+    part = stream.evaluation
+    assert part is not None
+    assert not isinstance(part, ScenesConfig)  # no files are recognised as scenes
+    whole = replace(part, fold=None)
+    return replace(stream, dataset=whole, evaluation=whole)
+
+
+def _located(config: Any) -> dict[str, Any]:
+    """A data set as plain data, the same however its paths are written."""
+    return {key: _resolved(value) for key, value in to_data(config).items()}
+
+
+def _resolved(value: Any) -> Any:
+    return str(Path(value).resolve()) if isinstance(value, str) and Path(value).exists() else value

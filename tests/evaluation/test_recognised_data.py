@@ -1,0 +1,62 @@
+"""Which streams recognised data becomes, and how a checkpoint is asked about them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from uniperceiver.checkpoint import Checkpoint, StoredTask
+from uniperceiver.config import FoldConfig, TaskConfig
+from uniperceiver.data.recognition.recognise import recognise
+from uniperceiver.data.recognition.training_plan import training_plan
+from uniperceiver.evaluation.recognised_data import prepared_for
+
+
+def test_data_the_model_knows_is_held_out_as_in_training_and_other_data_is_used_whole(
+    checkpoint: Checkpoint, untrained: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(data)
+    trained = replace(checkpoint, training=training_plan(recognise(Path("folders")), str(untrained)))
+    found = [*recognise(data / "folders"), *recognise(data / "instances.json")]
+    _, streams = prepared_for(trained, found, untrained)
+    assert streams["classification"].evaluation.fold == FoldConfig(10, held_out=True)  # type: ignore[union-attr]
+    assert streams["detection"].evaluation.fold is None  # type: ignore[union-attr]
+    assert streams["detection"].dataset == streams["detection"].evaluation
+
+
+def test_questions_are_asked_as_in_training_and_answered_with_its_words_but_the_names_of_the_data(
+    checkpoint: Checkpoint, untrained: Path, data: Path
+) -> None:
+    found = [*recognise(data / "folders"), *recognise(data / "captions.json")]
+    prepared, streams = prepared_for(checkpoint, found, untrained)
+    assert streams["captioning"].task == checkpoint.tasks["captions"].config
+    assert streams["classification"].task == checkpoint.tasks["names"].config
+    assert prepared.tasks == {"captioning": checkpoint.tasks["captions"], "retrieval": checkpoint.tasks["pairs"]}
+    assert set(checkpoint.tasks) > {"captions", "names"}
+    bare, planned = prepared_for(replace(checkpoint, tasks={}), found, untrained)
+    assert not bare.tasks
+    assert planned["captioning"].task.vocabulary_from_data
+
+
+def test_glue_is_asked_in_its_own_template(checkpoint: Checkpoint, untrained: Path, tmp_path: Path) -> None:
+    (tmp_path / "RTE").mkdir()
+    for name in ("train", "dev"):
+        rows = [f"{i}\ta red car\ta tree\t{('not_entailment', 'entailment')[i % 2]}" for i in range(4)]
+        (tmp_path / "RTE" / f"{name}.tsv").write_text("\n".join(["index\tsentence1\tsentence2\tlabel", *rows]))
+    own = TaskConfig("text_classification", max_tokens=17, template="{first} {slot}", label_words={"0": "bad"})
+    trained = replace(checkpoint, tasks={"reviews": StoredTask(own, ("bad", "good"))})
+    prepared, streams = prepared_for(trained, recognise(tmp_path / "RTE"), untrained)
+    task = streams["text_classification"].task
+    assert (task.template, task.label_words, task.max_tokens) == ("rte", None, 17)
+    assert not prepared.tasks
+
+
+def test_several_tasks_of_a_kind_count_as_one(checkpoint: Checkpoint) -> None:
+    small = checkpoint.tasks["names"]
+    large = replace(small.config, image=replace(small.config.image, test=80))
+    tasks = {"one": small, "two": StoredTask(large, texts=("tree", "bird"))}
+    both = replace(checkpoint, tasks=tasks).task_of("classification")
+    assert both == StoredTask(large, texts=("cat", "dog", "tree", "bird"))
+    assert checkpoint.task_of("language_modeling") is None
