@@ -63,10 +63,11 @@ def write_fold(content: dict[str, Any], fold: int, folds: int, folder: Path) -> 
 def trained(model: str, files: tuple[Path, Path], images: Path, run: Path, minutes: float) -> float:
     """Box AP50 on the held-out pictures after training."""
     train, val = files
-    paths = {"model": model, "train": str(train), "val": str(val), "images": str(images)}
+    paths = {"train": str(train), "val": str(val), "images": str(images)}
     given = [option for name, path in paths.items() for option in ("--path", f"{name}={path}")]
     command = [sys.executable, "-m", "uniperceiver"]
-    subprocess.run([*command, "train", "finetune", "--out", str(run), "--minutes", str(minutes), *given], check=True)
+    given += ["--model", model, "--minutes", str(minutes)]
+    subprocess.run([*command, "train", "finetune", "--out", str(run), *given], check=True)
     subprocess.run([*command, "evaluate", str(run / "checkpoint")], check=True)
     report = json.loads((run / "report.json").read_text(encoding="utf-8"))
     return float(report["streams"]["objects"]["metrics"]["box_ap50"])
