@@ -98,21 +98,12 @@ class PreparedTasks:
         return test_transform(kind, self._stored(kind, None).config.image)
 
     def _stored(self, kind: TaskKind, stream: str | None) -> StoredTask:
-        """The task of this kind that the model was trained for, or that of one ``stream``.
-
-        Of several streams of a kind, the one with the largest test pictures says how pictures are prepared, and the
-        candidates of all are candidates.
-        """
-        if stream is not None:
-            return self.checkpoint.tasks[stream]
-        stored = self._of(kind)
-        if not stored:
+        """The task of this kind that the model was trained for (`Checkpoint.task_of`), or that of one ``stream``."""
+        stored = self.checkpoint.task_of(kind) if stream is None else self.checkpoint.tasks[stream]
+        if stored is None:
             known = ", ".join(sorted({task.config.kind for task in self.checkpoint.tasks.values()})) or "nothing"
             raise ValueError(f"this checkpoint was not trained for {kind}; it was trained for {known}")
-        largest = max(stored, key=lambda task: task.config.image.test)
-        texts = dict.fromkeys(text for task in stored for text in task.texts)
-        token_ids = dict.fromkeys(index for task in stored for index in task.token_ids)
-        return StoredTask(largest.config, tuple(texts), tuple(token_ids))
+        return stored
 
     def _of(self, kind: TaskKind) -> list[StoredTask]:
         return [task for task in self.checkpoint.tasks.values() if task.config.kind == kind]
