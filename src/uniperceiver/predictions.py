@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uniperceiver.run_lengths import compressed, run_lengths
+from uniperceiver.run_lengths import encoded, run_lengths
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -110,8 +110,7 @@ class Detection:
 
     def rle(self) -> list[dict[str, Any]]:
         """The masks as COCO's compressed run lengths, ``{"size": [H, W], "counts": str}``; none without masks."""
-        masks = () if self.masks is None else self.masks
-        return [{"size": list(mask.shape), "counts": compressed(run_lengths(mask))} for mask in masks]
+        return [encoded(mask) for mask in (() if self.masks is None else self.masks)]
 
     def to_json(self) -> dict[str, Any]:
         """Objects as plain data: boxes (x0, y0, x1, y1) in pixels, masks as COCO's uncompressed run lengths."""
@@ -133,8 +132,8 @@ class Detection:
             category = int(label) + 1 if category_ids is None else category_ids[int(label)]
             bbox = [round(value, 2) for value in (x0, y0, x1 - x0, y1 - y0)]
             entries.append({"image_id": image_id, "category_id": category, "bbox": bbox, "score": score})
-        for entry, encoded in zip(entries, self.rle(), strict=False):
-            entry["segmentation"] = encoded
+        for entry, mask in zip(entries, self.rle(), strict=False):
+            entry["segmentation"] = mask
         return entries
 
     def to_supervision(self) -> Any:

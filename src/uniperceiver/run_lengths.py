@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -31,3 +32,8 @@ def compressed(lengths: Sequence[int]) -> str:
             has_more = rest != (-1 if bits & 0x10 else 0)
             characters.append(chr(48 + (bits | (0x20 if has_more else 0))))
     return "".join(characters)
+
+
+def encoded(mask: np.ndarray) -> dict[str, Any]:
+    """A mask (H, W) as COCO's files have it, compressed: ``{"size": [H, W], "counts": str}``."""
+    return {"size": list(mask.shape), "counts": compressed(run_lengths(mask))}

@@ -13,8 +13,8 @@ from uniperceiver.data.outlines import (
     box_outline,
     draw,
     draw_in_window,
+    encode_outline,
     polygon_area,
-    run_lengths,
 )
 from uniperceiver.data.records import OutlinedImage
 from uniperceiver.data.transforms import test_transform as evaluation_transform
@@ -80,7 +80,7 @@ def test_what_lies_outside_is_nothing() -> None:
 
 def test_polygons_and_masks_are_cropped_alike() -> None:
     crop = DetectionCrop(48, LargeScaleJitter(48, (0.5, 2.0)), flip=True)
-    record = outlined([STAR], CROWD, run_lengths(CROWD, 60, 64))
+    record = outlined([STAR], CROWD, encode_outline(CROWD, 60, 64))
     compared = 0
     for seed in range(25):
         torch.manual_seed(seed)

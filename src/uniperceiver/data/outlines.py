@@ -32,7 +32,7 @@ def mask_codec() -> ModuleType:
     return mask
 
 
-def run_lengths(outline: Outline, height: int, width: int) -> RunLengths:
+def encode_outline(outline: Outline, height: int, width: int) -> RunLengths:
     """COCO's compressed run lengths of one object in a picture of the given size."""
     if isinstance(outline, dict) and isinstance(outline["counts"], str):
         return {"size": [height, width], "counts": outline["counts"].encode()}
@@ -45,7 +45,7 @@ def run_lengths(outline: Outline, height: int, width: int) -> RunLengths:
 
 def draw(outlines: Sequence[Outline], height: int, width: int) -> Tensor:
     """Masks (n, height, width) bool of at least one outline."""
-    return decoded([run_lengths(outline, height, width) for outline in outlines], height, width)
+    return decoded([encode_outline(outline, height, width) for outline in outlines], height, width)
 
 
 def decoded(encoded: Sequence[RunLengths], height: int, width: int) -> Tensor:
@@ -131,7 +131,7 @@ def draw_in_window(polygons: Polygons, window: Window) -> DrawnObject:
     if right <= left or bottom <= top:
         return DrawnObject(np.zeros((0, 0), dtype=np.uint8), 0, 0, 0)
     shifted = [[v - (top if i % 2 else left) for i, v in enumerate(part)] for part in moved]
-    encoded = run_lengths(shifted, bottom - top, right - left)
+    encoded = encode_outline(shifted, bottom - top, right - left)
     return DrawnObject(mask_codec().decode(encoded), top, left, int(mask_codec().area(encoded)))
 
 

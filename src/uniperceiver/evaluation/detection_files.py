@@ -97,7 +97,7 @@ def _reference(image: dict[str, Any], rows: Rows, with_masks: bool) -> ObjectRef
         image_id=str(image["id"]),
         size=size,
         boxes=_corners([row["bbox"] for row in rows]),
-        masks=[run_lengths(row["segmentation"], size) if with_masks else None for row in rows],
+        masks=[encode_segmentation(row["segmentation"], size) if with_masks else None for row in rows],
         labels=np.array([row["category_id"] for row in rows], dtype=np.int64),
         is_crowd=np.array([row.get("iscrowd", 0) for row in rows], dtype=bool),
         areas=np.array([row["area"] for row in rows], dtype=np.float64),
@@ -106,7 +106,7 @@ def _reference(image: dict[str, Any], rows: Rows, with_masks: bool) -> ObjectRef
 
 def _detection(rows: Rows, image: dict[str, Any]) -> CompressedDetection:
     size = (image["height"], image["width"])
-    masks = [run_lengths(row["segmentation"], size) for row in rows if row.get("segmentation")]
+    masks = [encode_segmentation(row["segmentation"], size) for row in rows if row.get("segmentation")]
     boxes = [row["bbox"] if "bbox" in row else mask_codec().toBbox(masks[i]) for i, row in enumerate(rows)]
     return CompressedDetection(
         boxes=_corners(boxes),
@@ -117,7 +117,7 @@ def _detection(rows: Rows, image: dict[str, Any]) -> CompressedDetection:
     )
 
 
-def run_lengths(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
+def encode_segmentation(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
     """COCO's compressed run lengths of polygons or counts, in an image (height, width)."""
     if isinstance(segmentation, dict) and not isinstance(segmentation["counts"], list):
         counts = segmentation["counts"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,12 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(CutoutError, match="is not empty: give a new folder"):
         compose(ScenesConfig(view="objects", split="train", images=1), tmp_path)
+
+
+def test_pycocotools_is_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    compose(ScenesConfig(view="objects", split="train", images=1, size=96), tmp_path / "scenes")
+    written = json.loads((tmp_path / "scenes" / "annotations" / "instances_train.json").read_text(encoding="utf-8"))
+    for entry in written["annotations"]:
+        assert entry["segmentation"]["size"] == [96, 96]
+        assert isinstance(entry["segmentation"]["counts"], str)

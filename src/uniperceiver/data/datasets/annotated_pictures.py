@@ -12,7 +12,7 @@ import torch
 from uniperceiver.data.datasets.annotation_files import DatasetError
 from uniperceiver.data.datasets.json_rows import JsonRows
 from uniperceiver.data.images import read_image
-from uniperceiver.data.outlines import Outline, mask_codec, run_lengths
+from uniperceiver.data.outlines import Outline, encode_outline, mask_codec
 from uniperceiver.data.records import AnnotatedImage, ObjectReference, OutlinedImage
 
 
@@ -107,7 +107,7 @@ class AnnotatedPictures:
         row: AnnotatedRow = self._rows[self._index_of_id[record.image_id]]
         objects, (height, width) = row["objects"], row["size"]
         masks = [
-            run_lengths(outline, height, width) if entry["has_mask"] else None
+            encode_outline(outline, height, width) if entry["has_mask"] else None
             for entry, outline in zip(objects, self.outlines(row), strict=True)
         ]
         areas = [

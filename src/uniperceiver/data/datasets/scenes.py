@@ -18,9 +18,9 @@ from uniperceiver.data.records import (
     QuestionedImage,
     TextRecord,
 )
-from uniperceiver.data.scenes.run_lengths import run_lengths
 from uniperceiver.data.scenes.scene_source import SceneSource
 from uniperceiver.data.scenes.sentences import CAPTIONS, STATEMENTS
+from uniperceiver.run_lengths import encoded
 
 
 class SceneView:
@@ -82,7 +82,7 @@ class SceneObjects(SceneView):
             image_id=original.image_id,
             size=original.original_size,
             boxes=original.boxes.numpy().astype(np.float64),
-            masks=[run_lengths(mask) for mask in masks],
+            masks=[encoded(mask) for mask in masks],
             labels=original.labels.numpy(),
             is_crowd=original.is_crowd.numpy(),
             areas=masks.sum(axis=(1, 2)).astype(np.float64),

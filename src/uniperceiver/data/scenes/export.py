@@ -14,9 +14,9 @@ from uniperceiver.config import ScenesConfig
 from uniperceiver.data.scenes.composition import Scene
 from uniperceiver.data.scenes.cutouts import attributions
 from uniperceiver.data.scenes.layout import Layout
-from uniperceiver.data.scenes.run_lengths import run_lengths
 from uniperceiver.data.scenes.scene_source import SceneSource
 from uniperceiver.data.scenes.sources import CutoutError
+from uniperceiver.run_lengths import encoded
 
 PEOPLE = 10
 """Answers to a question in VQAv2; here they agree."""
@@ -45,7 +45,7 @@ def compose(config: ScenesConfig, out: Path) -> list[Path]:
 
     Raises:
         CutoutError: ``out`` holds files already, or the cut-outs cannot be used.
-        ImportError: without the extra ``coco``.
+        ModuleNotFoundError: cut-outs of a package that is not installed.
     """
     if out.exists() and any(out.iterdir()):
         raise CutoutError(f"{out} is not empty: give a new folder")
@@ -124,13 +124,12 @@ def _write_part(part: Part, folder: Path, captions: list[dict[str, Any]]) -> dic
 
 def _objects(part: Part, picture: int, layout: Layout, scene: Scene) -> Iterator[dict[str, Any]]:
     for placed, mask, box in zip(layout.objects, scene.masks, scene.boxes().tolist(), strict=True):
-        encoded = run_lengths(mask)
         yield {
             "image_id": picture,
             "category_id": part.first_category + placed.label,
             "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
             "area": int(mask.sum()),
-            "segmentation": {"size": encoded["size"], "counts": encoded["counts"].decode()},
+            "segmentation": encoded(mask),
             "iscrowd": 0,
         }
 
