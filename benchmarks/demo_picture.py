@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="the PNG to write")
     parser.add_argument("--score", type=float, default=0.3, help="least score of a drawn object")
     given = parser.parse_args()
-    predictor = Predictor.from_checkpoint(given.checkpoint)
+    predictor = Predictor.from_pretrained(given.checkpoint)
     config = held_out_scenes(given.checkpoint)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     montage(predictor, config, given.score).save(given.out, optimize=True)

@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for figures.json and the reports")
     given = parser.parse_args()
     folder = find_checkpoint(given.checkpoint)
-    predictor = Predictor.from_checkpoint(folder)
+    predictor = Predictor.from_pretrained(folder)
     names = predictor.labels("detection")
     given.out.mkdir(parents=True, exist_ok=True)
     figures: dict[str, Any] = {"parameters": sum(p.numel() for p in predictor.model.parameters()), "names": len(names)}

@@ -165,3 +165,14 @@ def test_mistakes_end_in_one_line(
 def test_wrong_formats(untrained: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("classify", "a.jpg", "--model", untrained, *options) == 2
     assert message in capsys.readouterr().err
+
+
+def test_precision_is_an_option(untrained: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["embed", data / "images" / "0.png", "--model", untrained, "--format", "json", "--precision"]
+    vectors = []
+    for precision in ("float32", "bfloat16"):
+        assert run(*arguments, precision) == 0
+        vectors.append(json.loads(capsys.readouterr().out)["embedding"])
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=0.05)
+    assert vectors[0] != vectors[1]
+    assert run(*arguments, "int8") == 2

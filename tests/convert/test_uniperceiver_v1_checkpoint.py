@@ -64,7 +64,7 @@ def test_a_converted_file_answers(
     assert "training file; beside the weights, not used: iteration" in said
     assert "type of pictures" in said
     assert "token_embed.embeddings.weight -> f_text.words.weight" in (tmp_path / "v1/conversion.txt").read_text()
-    predictor = Predictor.from_checkpoint(tmp_path / "v1")
+    predictor = Predictor.from_pretrained(tmp_path / "v1")
     picture = Image.new("RGB", (40, 30), "red")
     assert set(predictor.classify(picture, ["a cat", "a dog"])[0].names) == {"a cat", "a dog"}
     assert len(predictor.match(picture, ["a cat", "a red car"])[0].probabilities) == 2

@@ -233,6 +233,30 @@ def test_boxes_of_a_rotated_photograph_are_in_upright_pixels(predictor: Predicto
     assert turned.draw().size == (60, 90)
 
 
+def test_bfloat16_is_close_to_float32_and_results_are_float32(checkpoint: Checkpoint) -> None:
+    exact, reduced = (Predictor(checkpoint, precision=precision) for precision in ("float32", "bfloat16"))
+    pictures, close = [noise(64, 48, 1), noise(48, 64, 2)], 0.05
+    expected, found = exact.embed_image(pictures), reduced.embed_image(pictures)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=close)
+    assert not np.array_equal(found, expected)
+    np.testing.assert_allclose(reduced.embed_text(["a red car"]), exact.embed_text(["a red car"]), atol=close)
+    assert len(reduced.caption(pictures)) == 2
+    (one,), (other,) = (each.classify(pictures[0], ["cat", "dog"]) for each in (exact, reduced))
+    assert dict(zip(other.names, other.probabilities, strict=True)) == pytest.approx(
+        dict(zip(one.names, one.probabilities, strict=True)), abs=close
+    )
+    for each in (exact, reduced):
+        (detection,) = each.detect(pictures[0], threshold=0)
+        assert detection.masks is not None
+        assert detection.boxes.dtype == detection.scores.dtype == np.float64
+    assert reduced.match(pictures[0], ["a cat", "a dog"])[0].probabilities.sum() == pytest.approx(1)
+    assert reduced.answer(pictures[0], "how many ?")[0].probabilities.dtype == np.float64
+    assert len(reduced.fill_mask("a [MASK] car")[0]) == 1
+    with pytest.raises(ValueError, match="precision is one of float32, bfloat16, got 'int8'"):
+        Predictor(checkpoint, precision="int8")  # type: ignore[arg-type]
+
+
 def test_the_fingerprint_is_that_of_the_embeddings(checkpoint: Checkpoint) -> None:
     first = Predictor(checkpoint).fingerprint
     assert first == Predictor(checkpoint).fingerprint

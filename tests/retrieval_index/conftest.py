@@ -34,7 +34,7 @@ def model_folder(tiny_model_config: ModelConfig, tokenizer: Tokenizer, tmp_path:
 
 @pytest.fixture
 def predictor(model_folder: Path) -> Predictor:
-    return Predictor.from_checkpoint(model_folder)
+    return Predictor.from_pretrained(model_folder)
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ from pathlib import Path
 from uniperceiver import Predictor
 from uniperceiver.retrieval_index import RetrievalIndex, pictures_below
 model, photos, folder = map(Path, sys.argv[1:])
-predictor = Predictor.from_checkpoint(model)
+predictor = Predictor.from_pretrained(model)
 embed = predictor.embed_image
 predictor.embed_image = lambda given: (time.sleep(0.3), embed(given))[1]
 index = RetrievalIndex.open_or_create(folder, predictor, "tiny")

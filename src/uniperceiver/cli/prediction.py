@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     from uniperceiver.picture_sources import Failure
     from uniperceiver.prediction_files import Prediction, Sink
     from uniperceiver.predictor import Predictor
+
+
+class Precision(StrEnum):
+    """Of matrix products and convolutions."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
 
 Pictures = Annotated[
     list[str], typer.Argument(help='Picture or video files, folders, patterns ("photos/**/*.jpg"), http(s) addresses.')
@@ -42,6 +51,10 @@ Labels = Annotated[
     typer.Option("--labels", help='Class names, "cat, red car", or a text file with one a line. Default: as trained.'),
 ]
 Every = Annotated[int, typer.Option("--every", min=1, help="Of a video, look at every n-th frame.")]
+InPrecision = Annotated[
+    Precision,
+    typer.Option("--precision", help="bfloat16 is quicker where the processor or GPU has it, and a little less exact."),
+]
 NANO = "nano"
 BATCH = 8
 """Pictures read and computed together."""
@@ -56,10 +69,11 @@ def classify(
     formats: Formats = None,
     every: Every = 30,
     device: Device = "cpu",
+    precision: InPrecision = Precision.float32,
 ) -> None:
     """Name what pictures show."""
     names = given_names("--labels", labels)
-    predictor = load_predictor(model, device, adapter)
+    predictor = load_predictor(model, device, adapter, precision)
     _run(pictures, lambda given: predictor.classify(given, names), out, formats, every)
 
 
@@ -73,10 +87,11 @@ def detect(
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Keep objects with at least this score.")] = 0.1,
     every: Every = 30,
     device: Device = "cpu",
+    precision: InPrecision = Precision.float32,
 ) -> None:
     """Find objects: boxes and masks."""
     names = given_names("--labels", labels)
-    predictor = load_predictor(model, device, adapter)
+    predictor = load_predictor(model, device, adapter, precision)
     categories = predictor.labels("detection") if names is None else names
     _run(pictures, lambda given: predictor.detect(given, names, threshold), out, formats, every, categories)
 
@@ -89,9 +104,10 @@ def caption(
     formats: Formats = None,
     every: Every = 30,
     device: Device = "cpu",
+    precision: InPrecision = Precision.float32,
 ) -> None:
     """Say what pictures show in a sentence."""
-    predictor = load_predictor(model, device, adapter)
+    predictor = load_predictor(model, device, adapter, precision)
     _run(pictures, predictor.caption, out, formats, every)
 
 
@@ -105,12 +121,13 @@ def match(
     formats: Formats = None,
     every: Every = 30,
     device: Device = "cpu",
+    precision: InPrecision = Precision.float32,
 ) -> None:
     """Say how well texts fit pictures: cosines, and probabilities among the texts."""
     compared = list(text or []) + ([] if texts is None else read_lines("--texts", texts))
     if not compared:
         raise ValueError("match needs texts: give --text, once or more, or --texts with a file")
-    predictor = load_predictor(model, device, adapter)
+    predictor = load_predictor(model, device, adapter, precision)
     _run(pictures, lambda given: predictor.match(given, compared), out, formats, every)
 
 
@@ -126,10 +143,11 @@ def answer(
     formats: Formats = None,
     every: Every = 30,
     device: Device = "cpu",
+    precision: InPrecision = Precision.float32,
 ) -> None:
     """Answer a question about pictures."""
     candidates = given_names("--answers", answers)
-    predictor = load_predictor(model, device, adapter)
+    predictor = load_predictor(model, device, adapter, precision)
     _run(pictures, lambda given: predictor.answer(given, question, candidates), out, formats, every)
 
 
@@ -140,11 +158,12 @@ def fill(
     adapter: Adapter = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print an object a line instead of text.")] = False,
     device: Device = "cpu",
+    precision: InPrecision = Precision.float32,
 ) -> None:
     """Fill in the missing words of texts."""
     import json
 
-    filled = load_predictor(model, device, adapter).fill_mask(texts, picture)
+    filled = load_predictor(model, device, adapter, precision).fill_mask(texts, picture)
     for text, slots in zip(texts, filled, strict=True):
         if as_json:
             typer.echo(json.dumps({"text": text, "slots": [slot.to_json() for slot in slots]}, ensure_ascii=False))
@@ -161,6 +180,7 @@ def embed(
     formats: Formats = None,
     every: Every = 30,
     device: Device = "cpu",
+    precision: InPrecision = Precision.float32,
 ) -> None:
     """Turn pictures, or texts, into vectors of unit length; products of two are cosines."""
     import json
@@ -169,7 +189,7 @@ def embed(
 
     if bool(pictures) == bool(text):
         raise ValueError("embed takes either pictures or --text")
-    predictor = load_predictor(model, device, adapter)
+    predictor = load_predictor(model, device, adapter, precision)
     if pictures:
         _run(pictures, lambda given: [Embedding(v) for v in predictor.embed_image(given)], out, formats, every)
         return
@@ -179,11 +199,11 @@ def embed(
         typer.echo(json.dumps({"text": one} | Embedding(vector).to_json(), ensure_ascii=False))
 
 
-def load_predictor(model: str, device: str, adapter: Path | None) -> Predictor:
+def load_predictor(model: str, device: str, adapter: Path | None, precision: Precision) -> Predictor:
     """The model of ``--model`` and ``--adapter``."""
     from uniperceiver.predictor import Predictor
 
-    return Predictor.from_pretrained(model, device, adapter=adapter)
+    return Predictor.from_pretrained(model, device, adapter=adapter, precision=precision.value)
 
 
 def given_names(option: str, given: str | None) -> list[str] | None:

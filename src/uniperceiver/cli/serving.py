@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from uniperceiver.cli.options import Device
-from uniperceiver.cli.prediction import NANO, Labels, ModelName, given_names
+from uniperceiver.cli.prediction import NANO, InPrecision, Labels, ModelName, Precision, given_names
 
 
 class Format(StrEnum):
@@ -37,6 +37,7 @@ def serve(
         bool, typer.Option("--allow-urls", help="Fetch pictures from public http(s) addresses when asked to.")
     ] = False,
     device: Device = "cpu",
+    precision: InPrecision = Precision.float32,
 ) -> None:
     """Serve a model: a page to try it, an HTTP endpoint for each verb, health and metrics."""
     try:
@@ -57,7 +58,7 @@ def serve(
         batch=batch,
         window_seconds=window_seconds,
     )
-    predictor = Predictor.from_pretrained(model, device)
+    predictor = Predictor.from_pretrained(model, device, precision=precision.value)
     run(predictor, Path(model).name, host, port, limits, allow_urls)
 
 

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from uniperceiver.cli.options import Device
-from uniperceiver.cli.prediction import NANO, Adapter, Labels, ModelName, given_names, load_predictor, read_lines
+from uniperceiver.cli.prediction import (
+    NANO,
+    Adapter,
+    InPrecision,
+    Labels,
+    ModelName,
+    Precision,
+    given_names,
+    load_predictor,
+    read_lines,
+)
 
 
 def classify_text(
@@ -28,6 +38,7 @@ def classify_text(
     adapter: Adapter = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print an object a line instead of text.")] = False,
     device: Device = "cpu",
+    precision: InPrecision = Precision.float32,
 ) -> None:
     """Say of which class texts are, or pairs of texts, as a model was trained to (GLUE, texts of your own)."""
     import json
@@ -38,7 +49,7 @@ def classify_text(
     if seconds is not None and len(seconds) == 1:
         seconds = seconds * len(firsts)
     names = given_names("--labels", labels)
-    found = load_predictor(model, device, adapter).classify_text(firsts, seconds, names, task)
+    found = load_predictor(model, device, adapter, precision).classify_text(firsts, seconds, names, task)
     for place, (first, prediction) in enumerate(zip(firsts, found, strict=True)):
         given = {"text": first} | ({} if seconds is None else {"second": seconds[place]})
         if as_json:

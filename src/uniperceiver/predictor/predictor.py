@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -32,8 +32,9 @@ from uniperceiver.predictor.encoded_picture import (
 from uniperceiver.predictor.fingerprint import fingerprint_of
 from uniperceiver.predictor.model_folders import find_checkpoint, model_card, push_checkpoint
 from uniperceiver.predictor.pictures import Picture, listed, to_pixels, upright
+from uniperceiver.predictor.precision import Precision, inference
 from uniperceiver.predictor.prepared_tasks import PreparedTasks, checked
-from uniperceiver.predictor.texts import Texts, listed_texts, texts_to_classify, with_slots
+from uniperceiver.predictor.texts import Texts, listed_texts, one_for_each, texts_to_classify, with_slots
 from uniperceiver.tasks.detection import DetectionTask
 from uniperceiver.tasks.glue import words_of
 from uniperceiver.tasks.retrieval import RetrievalTask
@@ -62,6 +63,7 @@ class Predictor:
         share_encoding: prepare pictures for all verbs alike, as detection does, so that each is encoded exactly once
             whatever is asked; classification then sees the whole picture instead of its centre, at a size it was not
             trained with.
+        precision: of f and g. Results are float32 and their last digits differ; indices do not tell precisions apart.
 
     Not for several threads at once: a server asks from one.
     """
@@ -74,20 +76,19 @@ class Predictor:
         batch_size: int = 8,
         remembered: int = 8,
         share_encoding: bool = False,
+        precision: Precision = "float32",
     ) -> None:
         if batch_size < 1 or remembered < 0:
             raise ValueError(f"batch_size is at least 1 and remembered at least 0, got {batch_size} and {remembered}")
+        if precision not in get_args(Precision):
+            raise ValueError(f"precision is one of {', '.join(get_args(Precision))}, got {precision!r}")
         self.checkpoint = checkpoint
         self.device = torch.device(device)
         self.model = checkpoint.model.to(self.device).eval()
         self.batch_size = batch_size
+        self.precision = precision
         self._tasks = PreparedTasks(checkpoint, share_encoding)
         self._recent = RecentPictures(remembered)
-
-    @classmethod
-    def from_checkpoint(cls, folder: str | Path, device: torch.device | str = "cpu") -> Self:
-        """Load a checkpoint folder; CheckpointError if it is not one."""
-        return cls(load_checkpoint(Path(folder)), device)
 
     @classmethod
     def from_pretrained(
@@ -97,13 +98,22 @@ class Predictor:
         *,
         revision: str | None = None,
         adapter: str | Path | None = None,
+        batch_size: int = 8,
+        remembered: int = 8,
+        share_encoding: bool = False,
+        precision: Precision = "float32",
     ) -> Self:
         """Load what `find_checkpoint` finds: a folder, a packaged checkpoint, or ``owner/name`` on the hub.
 
-        ``adapter`` is a file of prompts or low-rank updates (`uniperceiver.adapter`) to put onto the model.
+        ``adapter`` is a file of prompts or low-rank updates (`uniperceiver.adapter`) to put onto the model; the rest as
+        for the class.
         """
-        checkpoint = load_checkpoint(find_checkpoint(name, revision))
-        return cls(checkpoint if adapter is None else adapted(checkpoint, Path(adapter)), device)
+        found = load_checkpoint(find_checkpoint(name, revision))
+        checkpoint = found if adapter is None else adapted(found, Path(adapter))
+        return cls(
+            checkpoint, device,
+            batch_size=batch_size, remembered=remembered, share_encoding=share_encoding, precision=precision,
+        )  # fmt: skip
 
     def push_to_hub(self, repository: str, *, private: bool = False, card: str | None = None) -> str:
         """Publish weights, configuration, tokenizer and candidates as ``owner/name``; the address of the commit.
@@ -159,10 +169,7 @@ class Predictor:
         self, pictures: Pictures, question: str | Sequence[str], answers: Sequence[str] | None = None
     ) -> list[Answer]:
         """The most likely of ``answers``, or of those it was trained with, to one question, or to one per picture."""
-        number = len(listed(pictures))
-        questions = [question] * number if isinstance(question, str) else list(question)
-        if len(questions) != number:
-            raise ValueError(f"{len(questions)} questions for {number} pictures: give one for all, or one for each")
+        questions = one_for_each(listed_texts(question), "questions", len(listed(pictures)), "pictures")
 
         def record(look: Look) -> Record:
             return QuestionedImage(look.view.pixels, "", questions[look.place], ("",))
@@ -172,7 +179,7 @@ class Predictor:
     def match(self, pictures: Pictures, texts: Sequence[str]) -> list[Match]:
         """How well each text fits each picture: cosines, and their softmax over the texts."""
         vectors = self.embed_image(pictures)
-        with torch.inference_mode():
+        with inference(self.device, self.precision):
             candidates = self._text_representations(texts)
             x = torch.from_numpy(vectors).to(candidates.device)
             cosines = similarity(x, candidates, 1.0).double()
@@ -195,7 +202,7 @@ class Predictor:
 
     def embed_text(self, texts: Texts) -> np.ndarray:
         """Unit vectors (n, D) float32 of texts as descriptions of pictures."""
-        with torch.inference_mode():
+        with inference(self.device, self.precision):
             representations = self._text_representations(listed_texts(texts))
             return F.normalize(representations.float(), dim=-1).cpu().numpy()
 
@@ -234,17 +241,14 @@ class Predictor:
             return list(task.predict(self.model, batch, features))
 
         if pictures is not None:
-            shown = listed(pictures)
-            shown = shown * len(given) if len(shown) == 1 else shown
-            if len(shown) != len(given):
-                raise ValueError(f"{len(shown)} pictures for {len(given)} texts: give one for all, or one for each")
+            shown = one_for_each(listed(pictures), "pictures", len(given), "texts")
             return self._ask_with(prepared.task, self._tasks.transform_beside_text(), shown, ask)
         return self._predict_texts(prepared.task, [TextRecord(text) for text in given])
 
     def _predict_texts(self, task: Task, records: Sequence[Record]) -> list[Any]:
         """What a task predicts of texts alone, in batches, in their order."""
         found: list[Any] = []
-        with torch.inference_mode():
+        with inference(self.device, self.precision):
             for start in range(0, len(records), self.batch_size):
                 batch = task.collate(records[start : start + self.batch_size])
                 found += task.predict(self.model, batch.to(self.device))
@@ -287,7 +291,7 @@ class Predictor:
         answers: dict[int, Any] = {}
         for start in range(0, len(given), self.batch_size):
             seen = self.look(given[start : start + self.batch_size])
-            with torch.inference_mode():
+            with inference(self.device, self.precision):
                 for same in looks_by_canvas(self.model, seen, transform, start):
                     found = ask(task, same, joined([look.view.features for look in same]))
                     answers |= {look.place: answer for look, answer in zip(same, found, strict=True)}

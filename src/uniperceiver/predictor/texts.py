@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from uniperceiver.data.records import LabelledText
 from uniperceiver.data.tokenizer import SPELLINGS, Tokenizer
@@ -10,11 +11,20 @@ from uniperceiver.tasks.text_template import TextTemplate
 
 Texts = str | Sequence[str]
 """One text or a list of them."""
+Item = TypeVar("Item")
 
 
 def listed_texts(texts: Texts) -> list[str]:
     """One text as a list of one."""
     return [texts] if isinstance(texts, str) else list(texts)
+
+
+def one_for_each(given: Sequence[Item], what: str, number: int, of: str) -> list[Item]:
+    """``number`` items, from as many or from one for all; ValueError for any other number of them."""
+    items = list(given) * number if len(given) == 1 else list(given)
+    if len(items) != number:
+        raise ValueError(f"{len(items)} {what} for {number} {of}: give one for all, or one for each")
+    return items
 
 
 def texts_to_classify(texts: Texts, second: Texts | None, template: TextTemplate) -> list[LabelledText]:
@@ -27,9 +37,8 @@ def texts_to_classify(texts: Texts, second: Texts | None, template: TextTemplate
     if (second is not None) != template.has_second:
         lacks = "pairs of texts: give `second`" if template.has_second else "single texts: leave out `second`"
         raise ValueError(f"this model was trained with the template {template.pattern!r} and classifies {lacks}")
-    seconds = [second] * len(firsts) if second is None or isinstance(second, str) else list(second)
-    if len(seconds) != len(firsts):
-        raise ValueError(f"{len(seconds)} second texts for {len(firsts)} texts: give one for all, or one for each")
+    others: Sequence[str | None] = [None] if second is None else listed_texts(second)
+    seconds = one_for_each(others, "second texts", len(firsts), "texts")
     pairs = list(zip(firsts, seconds, strict=True))
     for place, pair in enumerate(pairs):
         if any(text is not None and not text.strip() for text in pair):
