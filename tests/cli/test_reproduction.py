@@ -15,6 +15,11 @@ def run(*arguments: str | Path) -> int:
     return int(end.value.code or 0)
 
 
+def one_line(said: str) -> str:
+    """Without the frame and the line breaks of a usage error."""
+    return " ".join(said.replace("│", " ").split())
+
+
 @pytest.fixture
 def training(train_yaml: Path, data: Path) -> list[str | Path]:
     """Options for the tiny training, without the second of its two classification streams."""
@@ -40,7 +45,7 @@ def test_a_table(training: list[str | Path], tmp_path: Path, capsys: pytest.Capt
 def test_mistakes_are_told(training: list[str | Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", tmp_path / "runs"]
     assert run("reproduce", "table1", *out, *training) == 2
-    assert "give one of table2, table3, table4, table5, claim" in capsys.readouterr().err
+    assert "'table1' is not one of 'table2', 'table3', 'table4', 'table5', 'claim'" in one_line(capsys.readouterr().err)
     assert run("reproduce", "table2", *out, *training, "--seeds", "a") == 2
     assert "--seeds wants numbers" in capsys.readouterr().err
     assert run("reproduce", "table2", *out, *training, "--cutouts", "shapes") == 2
