@@ -16,6 +16,7 @@ from PIL import Image
 
 from uniperceiver import Predictor
 from uniperceiver.serve.api import ENDPOINTS, PAGE_FILES
+from uniperceiver.serve.questions import VERBS
 
 
 def post(client: TestClient, verb: str, picture: bytes | None = None, **fields: str) -> Any:
@@ -198,7 +199,7 @@ def test_a_failure_inside_is_not_shown(client: TestClient, predictor: Predictor,
     assert post(client, "classify", photo).status_code == 200
 
 
-def test_health_metrics_and_description(client: TestClient, photo: bytes) -> None:
+def test_health_metrics_and_description(client: TestClient, predictor: Predictor, photo: bytes) -> None:
     assert client.get("/healthz").json() == client.get("/readyz").json() == {"status": "ok"}
     post(client, "classify", photo)
     post(client, "classify", b"?")
@@ -207,7 +208,9 @@ def test_health_metrics_and_description(client: TestClient, photo: bytes) -> Non
     assert 'uniperceiver_requests_total{status="415",verb="classify"} 1.0' in metrics
     assert "uniperceiver_waiting 0.0" in metrics
     described = client.get("/v1/model").json()
-    assert described["verbs"] == [endpoint.verb for endpoint in ENDPOINTS]
+    trained = {task.config.kind for task in predictor.checkpoint.tasks.values()}
+    assert described["verbs"] == [endpoint.verb for endpoint in ENDPOINTS if endpoint.kind in trained]
+    assert set(described["verbs"]) == set(VERBS) - {"classify_text"}
     assert described["labels"]["classify"] == ["cat", "dog", "tree"]
 
 

@@ -67,6 +67,7 @@ ENDPOINTS = (
     Endpoint("fill_mask", requests.FillMaskRequest, responses.FilledTexts, "masked_language_modeling"),
     Endpoint("embed_image", requests.EmbedImageRequest, responses.ImageEmbedding, "retrieval"),
     Endpoint("embed_text", requests.EmbedTextRequest, responses.TextEmbeddings, "retrieval"),
+    Endpoint("classify_text", requests.ClassifyTextRequest, responses.ClassifiedTexts, "text_classification"),
 )
 
 

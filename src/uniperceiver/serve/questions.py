@@ -11,7 +11,9 @@ from uniperceiver.data.images import decode_image
 from uniperceiver.predictions import Embedding
 from uniperceiver.predictor import EncodedPicture, Predictor
 
-Verb = Literal["classify", "detect", "caption", "match", "answer", "fill_mask", "embed_image", "embed_text"]
+Verb = Literal[
+    "classify", "detect", "caption", "match", "answer", "fill_mask", "embed_image", "embed_text", "classify_text"
+]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 Json = dict[str, Any]
 
@@ -26,7 +28,11 @@ class Question:
     pixels: int = 0
     """Of the picture."""
     texts: tuple[str, ...] = ()
-    """What is said about this picture alone: the question to answer, the texts to fill in or to embed."""
+    """What is said about this picture alone: the question to answer, the texts to fill in, to embed or to classify."""
+    second: tuple[str, ...] = ()
+    """Of pairs of texts, the second of each."""
+    task: str | None = None
+    """Which of several classifications of texts."""
     candidates: tuple[str, ...] | None = None
     """What is compared with: labels, answers, descriptions; None: what the model was trained with."""
     threshold: float = 0.0
@@ -37,7 +43,7 @@ class Question:
     @property
     def shared(self) -> tuple[object, ...]:
         """Questions with the same are asked together."""
-        return self.verb, self.candidates, self.threshold, self.picture is None
+        return self.verb, self.candidates, self.threshold, self.picture is None, bool(self.second), self.task
 
 
 def ask(predictor: Predictor, questions: Sequence[Question]) -> list[Json]:
@@ -52,6 +58,8 @@ def ask(predictor: Predictor, questions: Sequence[Question]) -> list[Json]:
             return _embed_texts(predictor, questions)
         case "fill_mask":
             return _fill(predictor, questions)
+        case "classify_text":
+            return _classify_texts(predictor, questions)
     pictures = _look(predictor, questions)
     match first.verb:
         case "classify":
@@ -103,6 +111,17 @@ def _fill(predictor: Predictor, questions: Sequence[Question]) -> list[Json]:
         looked = zip(_look(predictor, questions), questions, strict=True)
         pictures = [picture for picture, question in looked for _ in question.texts]
     filled = predictor.fill_mask([text for question in questions for text in question.texts], pictures)
-    answers = [{"slots": [slot.to_json() for slot in slots]} for slots in filled]
+    return _parted([{"slots": [slot.to_json() for slot in slots]} for slots in filled], questions)
+
+
+def _classify_texts(predictor: Predictor, questions: Sequence[Question]) -> list[Json]:
+    texts = [text for question in questions for text in question.texts]
+    second = [text for question in questions for text in question.second]
+    found = predictor.classify_text(texts, second or None, questions[0].candidates, questions[0].task)
+    return _parted([each.to_json() for each in found], questions)
+
+
+def _parted(answers: list[Json], questions: Sequence[Question]) -> list[Json]:
+    """Answers to the texts of all questions, question by question."""
     ends = list(accumulate(len(question.texts) for question in questions))
     return [{"texts": answers[end - len(question.texts) : end]} for question, end in zip(questions, ends, strict=True)]

@@ -59,6 +59,10 @@ class Request(BaseModel):
         """What is said about this picture alone."""
         return []
 
+    def second_texts(self) -> list[str]:
+        """What stands beside each of these, in their order."""
+        return []
+
     def candidates(self) -> list[str] | None:
         """What is compared with."""
         return None
@@ -141,23 +145,50 @@ class EmbedTextRequest(Request):
         return self.texts
 
 
+class ClassifyTextRequest(Request):
+    """Of which class are texts, or pairs of texts?"""
+
+    texts: Lines = Field(description=f"The texts. {LINES}")
+    second: Lines = Field([], description=f"Of pairs, the second text: one for all, or one for each. {LINES}")
+    labels: Names | None = Field(None, description=f"Classes, or words for them. Default: as trained. {NAMES}")
+    task: str | None = Field(None, description="Which, where the model was trained for several.")
+
+    def own_texts(self) -> list[str]:
+        """The texts."""
+        return self.texts
+
+    def second_texts(self) -> list[str]:
+        """The second of each pair; 422 where there are neither as many as texts nor one."""
+        second = self.second * len(self.texts) if len(self.second) == 1 else self.second
+        if second and len(second) != len(self.texts):
+            message = f"{len(second)} second texts for {len(self.texts)} texts"
+            raise invalid(message, "give one for all, or one for each")
+        return second
+
+    def candidates(self) -> list[str] | None:
+        """The labels."""
+        return self.labels
+
+
 def to_question(verb: Verb, request: Request, picture: bytes | None, limits: Limits) -> Question:
     """A request within all limits.
 
     Raises:
         ServiceError: 413 or 422, it is not.
     """
-    own, candidates = request.own_texts(), request.candidates()
-    _check_texts([*own, *(candidates or ())], limits)
+    own, second, candidates = request.own_texts(), request.second_texts(), request.candidates()
+    _check_texts([*own, *second, *(candidates or ())], limits)
     if isinstance(request, PictureRequest) and picture is None and not isinstance(request, FillMaskRequest):
         raise invalid("there is no picture", "send one in the field image: a file in a form, base64 in JSON")
-    if not own and candidates is None and isinstance(request, FillMaskRequest | EmbedTextRequest):
+    if not own and isinstance(request, FillMaskRequest | EmbedTextRequest | ClassifyTextRequest):
         raise invalid("there are no texts", "give at least one in the field texts")
     return Question(
         verb,
         picture=picture,
         pixels=0 if picture is None else check_picture(picture, limits),
         texts=tuple(own),
+        second=tuple(second),
+        task=request.task if isinstance(request, ClassifyTextRequest) else None,
         candidates=None if candidates is None else tuple(candidates),
         threshold=request.threshold if isinstance(request, DetectRequest) else 0.0,
         masks=request.masks if isinstance(request, DetectRequest) else True,

@@ -93,6 +93,20 @@ class TextEmbeddings(BaseModel):
     embeddings: list[list[float]]
 
 
+class ClassifiedText(BaseModel):
+    """The classes of one text, in their order."""
+
+    names: list[str]
+    words: list[str] = Field(description="The word that each class was compared as.")
+    probabilities: Probabilities = Field(description="They add up to one over all labels.")
+
+
+class ClassifiedTexts(BaseModel):
+    """In the order of the texts."""
+
+    texts: list[ClassifiedText]
+
+
 class ModelDescription(BaseModel):
     """What is served."""
 
