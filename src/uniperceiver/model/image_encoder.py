@@ -111,7 +111,7 @@ class ImageEncoder(nn.Module):
         features = self.backbone(pixels)
         tokens, token_padding = None, None
         if self.global_tokens is not None:
-            last = _together(features[-self.config.global_maps :])
+            last = _at_size_of_last(features[-self.config.global_maps :])
             tokens, token_padding = self.global_tokens(last, _at_size_of(last, is_padding))
         if self.proposals is None or self.region_tokens is None:
             return Perception(tokens, token_padding, None, None, None)
@@ -151,20 +151,11 @@ def _keep(output: ProposalOutput, objectness: Tensor, kept: int, must_keep: Tens
     )
 
 
-def _together(maps: Sequence[Tensor]) -> Tensor:
-    """Maps (B, c, h, w), each half the size of the one before, as one of the size of the last: (B, Σc, h, w).
-
-    A single map stays as it is. Several are averaged over the cells of the last, normalised in every cell, and weighed
-    so that each is an equal part of the variance, however many channels it has and however large its values grow.
-    """
-    if len(maps) == 1:
-        return maps[0]
+def _at_size_of_last(maps: Sequence[Tensor]) -> Tensor:
+    """Maps (B, c, h, w), each half the size of the one before, averaged to the size of the last: (B, Σc, h, w)."""
     strides = [2**halvings for halvings in reversed(range(len(maps)))]
     pooled = [F.avg_pool2d(m, s, ceil_mode=True) if s > 1 else m for m, s in zip(maps, strides, strict=True)]
-    channels = [m.shape[1] for m in pooled]
-    mean = sum(channels) / len(channels)
-    normed = [F.layer_norm(m.movedim(1, -1), (c,)).movedim(-1, 1) for m, c in zip(pooled, channels, strict=True)]
-    return torch.cat([m * (mean / c) ** 0.5 for m, c in zip(normed, channels, strict=True)], dim=1)
+    return torch.cat(pooled, dim=1)
 
 
 def _at_size_of(features: Tensor, is_padding: Tensor | None) -> Tensor | None:
