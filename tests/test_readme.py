@@ -1,45 +1,175 @@
-"""The README's commands exist as written, and its Python runs."""
+"""What README and docs show exists as written: commands, benchmarks, Python; and the Python of the README runs."""
 
 from __future__ import annotations
 
+import argparse
+import ast
+import importlib
+import inspect
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from uniperceiver import Predictor, cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+END_OF_COMMAND = {"&", "&&", "|", ">", "…"}
+COMMAND: Any = typer.main.get_command(cli.app)
+ARGPARSE = {"nargs", "action", "required", "default"}
+"""What decides how arguments are parsed, apart from their types."""
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    """The contents of fenced blocks of some languages; ``""`` is the one without a name."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return [content for language, content in found if language in languages]
+
+
+def lines(page: Path) -> Iterator[list[str]]:
+    """The command lines of the bash and nameless blocks of a page in words, continued lines joined."""
+    for block in blocks(page, "bash", ""):
+        for line in block.replace("\\\n", " ").splitlines():
+            if re.match(r"(\w+=\S+ )*(uniperceiver|python3?|torchrun) ", line):
+                yield shlex.split(line, comments=True)
 
 
 def commands() -> list[tuple[str, list[str]]]:
-    """Every `uniperceiver …` line of the bash blocks of README and docs, continued lines joined."""
+    """Page and words of everything that is given to `uniperceiver`, by its name or as a module."""
     found = []
     for page in PAGES:
-        for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
-            for line in block.replace("\\\n", " ").splitlines():
-                words = shlex.split(line, comments=True)
-                if words and words[0] == "uniperceiver":
-                    found.append((page.name, words[1:]))
+        for words in lines(page):
+            if "uniperceiver" in words:
+                given = words[words.index("uniperceiver") + 1 :]
+                ends = [place for place, word in enumerate(given) if word in END_OF_COMMAND]
+                found.append((page.name, given[: min(ends, default=len(given))]))
     return found
 
 
-def test_the_readme_shows_every_command() -> None:
-    shown = {words[0] for page, words in commands() if page == "README.md"}
-    names = {command.callback.__name__ for command in cli.app.registered_commands if command.callback}
-    assert shown >= {name.replace("_", "-") for name in names}
+def benchmark_lines() -> list[tuple[str, list[str]]]:
+    """Page and words after ``python``, of blocks and of code within sentences and tables."""
+    found = []
+    for page in PAGES:
+        text = re.sub(r"\s+", " ", re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE))
+        within = [shlex.split(code) for code in re.findall(r"`((?:\w+=\S+ )*python benchmarks/[^`]+)`", text)]
+        for words in (*lines(page), *within):
+            place = next((i for i, word in enumerate(words) if word.startswith("benchmarks/")), None)
+            if place is not None:
+                found.append((page.name, words[place:]))
+    return found
 
 
-@pytest.mark.parametrize(("page", "words"), commands(), ids=[" ".join(words)[:50] for _, words in commands()])
+def leaves(command: Any, *path: str) -> Iterator[tuple[str, ...]]:
+    """The words that call each command: ``("index", "build")``."""
+    if not isinstance(command, TyperGroup):
+        yield path
+        return
+    for name, below in command.commands.items():
+        yield from leaves(below, *path, name)
+
+
+def titles(found: list[tuple[str, list[str]]]) -> list[str]:
+    """Names for the tests of command lines."""
+    return [" ".join(words)[:50] for _, words in found]
+
+
+def test_the_readme_shows_every_command_and_the_docs_every_one_of_a_group() -> None:
+    every = list(leaves(COMMAND))
+    assert ("convert", "to-uniperceiver-v1") in every
+    assert {path[0] for path in every} <= {words[0] for page, words in commands() if page == "README.md"}
+    assert set(every) <= {tuple(words[:length]) for _, words in commands() for length in (1, 2)}
+
+
+def parse(words: list[str]) -> None:
+    """Let the command line take words; nothing runs."""
+    command, rest = COMMAND, list(words)
+    while isinstance(command, TyperGroup):
+        command = command.commands[rest.pop(0)]
+    command.make_context(words[0], rest)
+
+
+@pytest.mark.parametrize(("page", "words"), commands(), ids=titles(commands()))
 def test_commands_parse(page: str, words: list[str]) -> None:
-    """Command, options and arguments are ones that the command line takes; nothing runs."""
-    group: Any = typer.main.get_command(cli.app)
-    given = [word for word in words[1:] if word != "…"]
-    group.commands[words[0]].make_context(words[0], given)
+    """Command, options and arguments are ones that the command line takes."""
+    parse(words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["score", "captions", "--no-such-flag"],
+        ["index", "build", "photos", "--out", "x", "--nosuch"],
+        ["data", "compose"],
+        ["convert", "weights", "--model"],
+    ],
+)
+def test_a_wrong_line_below_a_group_is_found(words: list[str]) -> None:
+    with pytest.raises(Exception, match=r"(?i)no such option|missing|requires an argument"):
+        parse(words)
+
+
+def benchmark_parser(script: Path) -> argparse.ArgumentParser:
+    """The parser of a benchmark, from its source: some import what is installed for measuring alone."""
+    parser = argparse.ArgumentParser()
+    source = script.read_text(encoding="utf-8")
+    if re.search(r"from measuring import .*\barguments\b", source):
+        source += script.with_name("measuring.py").read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument":
+            given = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg in ARGPARSE}
+            options = {name: v.value if isinstance(v, ast.Constant) else "…" for name, v in given.items() if name}
+            parser.add_argument(*(ast.literal_eval(argument) for argument in node.args), **options)
+    return parser
+
+
+@pytest.mark.parametrize(("page", "words"), benchmark_lines(), ids=titles(benchmark_lines()))
+def test_benchmarks_take_what_is_shown(page: str, words: list[str]) -> None:
+    script = ROOT / words[0]
+    assert script.is_file()
+    if "sys.argv" not in script.read_text(encoding="utf-8"):
+        benchmark_parser(script).parse_args(words[1:])
+
+
+def test_a_wrong_line_of_a_benchmark_is_found() -> None:
+    for words in (["http://127.0.0.1:8000", "--labels", "dog"], ["a", "b", "c", "--no-such-flag"]):
+        with pytest.raises(SystemExit):
+            benchmark_parser(ROOT / "benchmarks" / "page_picture.py").parse_args(words)
+
+
+PYTHON = [(page.name, code) for page in PAGES for code in blocks(page, "python")]
+
+
+@pytest.mark.parametrize(("page", "code"), PYTHON, ids=[page for page, _ in PYTHON])
+def test_the_python_of_the_docs_names_what_exists(page: str, code: str) -> None:
+    """Imports are there, and functions and methods of what is imported take the arguments that they are given."""
+    tree = ast.parse(code)
+    known: dict[str, Any] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            module = importlib.import_module(node.module)
+            known |= {alias.name: getattr(module, alias.name) for alias in node.names}
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and len(node.targets) == 1:
+            made_by = ast.unparse(node.value.func).split(".")[0]  # x = Predictor.from_pretrained(…)
+            if isinstance(known.get(made_by), type) and isinstance(node.targets[0], ast.Name):
+                known[node.targets[0].id] = known[made_by]
+    for call in [node for node in ast.walk(tree) if isinstance(node, ast.Call)]:
+        name, _, method = ast.unparse(call.func).partition(".")
+        if name in known and not (method and "." in method):
+            check_arguments(call, known[name], method, is_instance=known[name].__name__ != name)
+
+
+def check_arguments(call: ast.Call, owner: Any, method: str, is_instance: bool) -> None:
+    """TypeError or AttributeError for arguments or a method that there are not."""
+    function = getattr(owner, method) if method else owner
+    is_bound = not method or inspect.ismethod(function) or not is_instance
+    given = ([] if is_bound else [owner]) + list(call.args)
+    inspect.signature(function).bind(*given, **{keyword.arg: None for keyword in call.keywords if keyword.arg})
 
 
 def test_the_python_of_the_readme_runs(train_yaml: Path, data: Path, tmp_path: Path, monkeypatch) -> None:
@@ -47,7 +177,21 @@ def test_the_python_of_the_readme_runs(train_yaml: Path, data: Path, tmp_path: P
         cli.main(["train", str(train_yaml), "--out", str(tmp_path / "runs/realdata"), "--path", f"root={data}"])
     (tmp_path / "photo.jpg").write_bytes((data / "images" / "0.png").read_bytes())
     monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    (code,) = blocks(ROOT / "README.md", "python")
     names: dict[str, object] = {}
     exec(code, names)
     assert isinstance(names["predictor"], Predictor)
+
+
+def test_the_python_about_data_runs(data: Path, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "photos").mkdir()
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir()
+        for number in range(4):
+            content = (data / "images" / f"{number}.png").read_bytes()
+            (tmp_path / "photos" / name / f"{number}.png").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(ROOT / "docs" / "data.md", "python")
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert len(names["records"]) == 8
