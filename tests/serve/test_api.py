@@ -7,7 +7,7 @@ import io
 import json
 import struct
 import zlib
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from PIL import Image
 
 from uniperceiver import Predictor
 from uniperceiver.serve.api import ENDPOINTS, PAGE_FILES
-from uniperceiver.serve.questions import VERBS
+from uniperceiver.serve.questions import Verb
 
 
 def post(client: TestClient, verb: str, picture: bytes | None = None, **fields: str) -> Any:
@@ -210,7 +210,7 @@ def test_health_metrics_and_description(client: TestClient, predictor: Predictor
     described = client.get("/v1/model").json()
     trained = {task.config.kind for task in predictor.checkpoint.tasks.values()}
     assert described["verbs"] == [endpoint.verb for endpoint in ENDPOINTS if endpoint.kind in trained]
-    assert set(described["verbs"]) == set(VERBS) - {"classify_text"}
+    assert set(described["verbs"]) == set(get_args(Verb)) - {"classify_text"}
     assert described["labels"]["classify"] == ["cat", "dog", "tree"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from uniperceiver.data.images import decode_image
 from uniperceiver.predictions import Embedding
@@ -14,7 +14,6 @@ from uniperceiver.predictor import EncodedPicture, Predictor
 Verb = Literal[
     "classify", "detect", "caption", "match", "answer", "fill_mask", "embed_image", "embed_text", "classify_text"
 ]
-VERBS: tuple[Verb, ...] = get_args(Verb)
 Json = dict[str, Any]
 
 
