@@ -38,7 +38,8 @@ class QuerySelection(nn.Module):
         self.queries = config.queries
         self.project = nn.Linear(config.width, config.width)
         self.norm = nn.LayerNorm(config.width)
-        self.learned = nn.Parameter(torch.empty(config.queries, config.width).normal_()) if config.learned_queries else None
+        learned = torch.empty(config.queries, config.width)
+        self.learned = nn.Parameter(learned.normal_()) if config.learned_queries else None
 
     def forward(self, memory: Pyramid, heads: PredictionHeads) -> SelectedTokens:
         """The best tokens by objectness (its maximum over classes).
