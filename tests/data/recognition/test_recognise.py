@@ -18,6 +18,7 @@ from uniperceiver.config import (
 from uniperceiver.data.datasets.annotation_files import DatasetError
 from uniperceiver.data.recognition.found import RecognitionError, split_of
 from uniperceiver.data.recognition.recognise import recognise
+from uniperceiver.data.recognition.tables import lists_videos
 from uniperceiver.data.scenes.export import compose
 
 Write = Callable[[str], Path]
@@ -129,6 +130,21 @@ def test_lists_of_videos(tmp_path: Path) -> None:
         (found,) = recognise(tmp_path / name)
         assert isinstance(found.training, VideoCsvConfig)
         assert found.training.videos == str(tmp_path / "videos")
+
+
+@pytest.mark.parametrize(
+    ("line", "is_list"),
+    [
+        ("clips/a b.MOV 12", True),
+        ('"a.m4v",run', True),
+        ("a.mp4;run", True),
+        ("the film began.moved to tears,good", False),
+        ("text,label", False),
+    ],
+)
+def test_only_whole_endings_make_a_list_of_videos(tmp_path: Path, line: str, is_list: bool) -> None:
+    (tmp_path / "train.csv").write_text(line)
+    assert lists_videos(tmp_path / "train.csv") == is_list
 
 
 def test_what_is_not_recognised_says_what_was_looked_for(tmp_path: Path, write_format: Write) -> None:
