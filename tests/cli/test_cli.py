@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from uniperceiver import cli
 from uniperceiver.config import TrainConfig, load_train_config, shipped
@@ -27,10 +32,31 @@ def trained(train_yaml: Path, data: Path, tmp_path: Path) -> Path:
     return tmp_path / "run" / "checkpoint"
 
 
-@pytest.mark.parametrize("command", [[], ["info"], ["train"], ["demo"], ["evaluate"], ["curves"]])
-def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(*command, "--help") == 0
-    assert "Usage" in capsys.readouterr().out
+def commands_below(command: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """A command and, of a group, all that are in it, each with the words that call it."""
+    yield path, command
+    if isinstance(command, TyperGroup):
+        for name, below in command.commands.items():
+            yield from commands_below(below, *path, name)
+
+
+COMMANDS = list(commands_below(get_command(cli.app)))
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[" ".join(path) or "all" for path, _ in COMMANDS])
+def test_every_command_has_help(
+    path: tuple[str, ...], command: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names every option, or of a group every command, and says what the command does."""
+    monkeypatch.setenv("COLUMNS", "200")  # nothing is cut off
+    assert run(*path, "--help") == 0
+    said = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert "Usage: " in said
+    assert (command.help or "").split("\n")[0].strip(". ")[:40] in said
+    shown = [option.opts[0] for option in command.params if option.opts[0].startswith("--")]
+    shown += list(command.commands) if isinstance(command, TyperGroup) else []
+    assert shown
+    assert all(name in said for name in shown)
 
 
 def test_help_does_not_import_torch() -> None:

@@ -45,9 +45,3 @@ def test_mistakes_end_in_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
-
-
-@pytest.mark.parametrize("command", ["serve", "export"])
-def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(command, "--help") == 0
-    assert "--verify" in capsys.readouterr().out or command == "serve"
