@@ -257,6 +257,18 @@ def test_bfloat16_is_close_to_float32_and_results_are_float32(checkpoint: Checkp
         Predictor(checkpoint, precision="int8")  # type: ignore[arg-type]
 
 
+def test_from_pretrained_hands_on_every_option(untrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = Predictor.from_pretrained(
+        untrained, batch_size=1, remembered=0, share_encoding=True, precision="bfloat16"
+    )
+    assert predictor.precision == "bfloat16"
+    assert predictor.fingerprint != Predictor.from_pretrained(untrained).fingerprint  # all verbs see a picture alike
+    seen = count_encoded(predictor, monkeypatch)
+    predictor.embed_image([noise(64, 64, 1), noise(64, 64, 2)])
+    predictor.embed_image(noise(64, 64, 2))
+    assert seen == [1, 1, 1]
+
+
 def test_the_fingerprint_is_that_of_the_embeddings(checkpoint: Checkpoint) -> None:
     first = Predictor(checkpoint).fingerprint
     assert first == Predictor(checkpoint).fingerprint

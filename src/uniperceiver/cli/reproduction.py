@@ -37,7 +37,7 @@ Config = Annotated[
 
 
 def reproduce(
-    table: Annotated[Table, typer.Argument(help="Which.")],
+    table: Annotated[Table, typer.Argument(help="A table of the paper, or its claim about joint training.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the runs and the table; tables share runs in it.")],
     seeds: Annotated[str, typer.Option("--seeds", help="Numbers, separated by commas.")] = "0,1,2",
     steps: Annotated[
