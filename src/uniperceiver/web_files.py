@@ -41,7 +41,8 @@ def fetch(
     content = bytearray()
     request = urllib.request.Request(url, headers={"User-Agent": "uniperceiver"})
     try:
-        with (opener or _opener()).open(request, timeout=seconds) as answer:
+        reached = opener or web_opener(urllib.request.ProxyHandler(), _Http(), _Https())
+        with reached.open(request, timeout=seconds) as answer:
             while chunk := answer.read1(2**16):
                 content += chunk
                 if len(content) > most_bytes:
@@ -103,13 +104,11 @@ class _Https(urllib.request.HTTPSHandler):
         return self.do_open(_HttpsConnection, request)
 
 
-def _opener() -> urllib.request.OpenerDirector:
-    """Speaks http and https; unlike `urllib.request.urlopen` neither ftp, file nor data."""
+def web_opener(*connecting: urllib.request.BaseHandler) -> urllib.request.OpenerDirector:
+    """Speaks http and https by the given handlers; unlike `urllib.request.urlopen` neither ftp, file nor data."""
     opener = urllib.request.OpenerDirector()
     for handler in (
-        urllib.request.ProxyHandler(),
-        _Http(),
-        _Https(),
+        *connecting,
         urllib.request.HTTPRedirectHandler(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.HTTPDefaultErrorHandler(),

@@ -14,22 +14,12 @@ import ssl
 import urllib.request
 
 from uniperceiver.data.images import ImageError
-from uniperceiver.web_files import TimedResponse
+from uniperceiver.web_files import TimedResponse, web_opener
 
 
 def public_opener() -> urllib.request.OpenerDirector:
     """Speaks http and https to public addresses, without proxies: these would look names up themselves."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        _Http(),
-        _Https(),
-        urllib.request.HTTPRedirectHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.UnknownHandler(),
-    ):
-        opener.add_handler(handler)
-    return opener
+    return web_opener(_Http(), _Https())
 
 
 def connect_publicly(host: str, port: int, seconds: float | None) -> socket.socket:
