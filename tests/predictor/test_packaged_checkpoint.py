@@ -13,7 +13,7 @@ from uniperceiver import Predictor, cli
 from uniperceiver.config import ScenesConfig
 from uniperceiver.data.datasets import open_dataset
 from uniperceiver.data.datasets.scenes import SceneLabels
-from uniperceiver.predictor.model_folders import PACKAGED
+from uniperceiver.predictor.model_folders import PACKAGED, find_checkpoint
 
 NANO = PACKAGED / "nano"
 
@@ -48,3 +48,12 @@ def test_it_tells_things_apart_that_it_was_shown(predictor: Predictor) -> None:
     names = [pictures.names[record.label] for record in records]
     said = predictor.classify([record.image for record in records], labels=sorted(set(pictures.names) & known))
     assert sum(one.names[0] == name for one, name in zip(said, names, strict=True)) >= len(names) / 2
+
+
+def test_a_folder_of_its_name_that_is_no_checkpoint_does_not_hide_it(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "nano").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_checkpoint("nano") == NANO
+    (tmp_path / "nano" / "config.yaml").write_text("")
+    assert find_checkpoint("nano") == Path("nano")
+    assert find_checkpoint("packaged:nano") == NANO

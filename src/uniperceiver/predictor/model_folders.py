@@ -19,22 +19,26 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 def find_checkpoint(name: str | Path, revision: str | None = None) -> Path:
     """The checkpoint folder of a name.
 
-    ``name`` is, in this order: a local folder, or the folder of a training, which has it in ``checkpoint``; the name of
-    a packaged checkpoint, such as ``nano``; ``owner/name`` on the Hugging Face hub, downloaded once and kept in its
-    cache. ``packaged:nano`` and ``hf-hub:owner/name`` are never taken for a folder. ``revision`` is a branch, tag or
-    commit on the hub.
+    ``name`` is, in this order: a local checkpoint, or the folder of a training, which has it in ``checkpoint``; the
+    name of a packaged checkpoint, such as ``nano``; ``owner/name`` on the Hugging Face hub, downloaded once and kept in
+    its cache. ``packaged:nano`` and ``hf-hub:owner/name`` are never taken for a folder. ``revision`` is a branch, tag
+    or commit on the hub.
 
     Raises:
         CheckpointError: nothing of that name; the message says where it was looked for.
     """
     text = str(name)
     folder = Path(name).expanduser()
-    if folder.is_dir():
-        inside = folder / "checkpoint"
-        return inside if inside.is_dir() and not (folder / "config.yaml").is_file() else folder
-    packaged_name = text.removeprefix("packaged:")
-    if (PACKAGED / packaged_name / "config.yaml").is_file():
-        return PACKAGED / packaged_name
+    packaged_folder = PACKAGED / text.removeprefix("packaged:")
+    is_packaged = (packaged_folder / "config.yaml").is_file()
+    if (folder / "config.yaml").is_file():
+        return folder
+    if (folder / "checkpoint").is_dir():
+        return folder / "checkpoint"
+    if folder.is_dir() and not is_packaged:
+        return folder  # whoever reads it says what it lacks
+    if is_packaged:
+        return packaged_folder
     hub_name = text.removeprefix("hf-hub:")
     if _HUB_NAME.fullmatch(hub_name):
         return _download(hub_name, revision)
