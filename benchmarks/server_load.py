@@ -177,7 +177,7 @@ def batches(address: str) -> None:
 def metric(address: str, pattern: str) -> float:
     """A number from the server's metrics; 0 where it is not there."""
     with urllib.request.urlopen(f"{address}/metrics", timeout=30) as answer:
-        found = re.search(pattern, answer.read().decode())
+        found = re.search(f"^{pattern}", answer.read().decode(), re.MULTILINE)
     return float(found[1]) if found else 0.0
 
 
