@@ -20,10 +20,11 @@ from pathlib import Path
 from measuring import Row, arguments, report
 from PIL import Image
 
-from uniperceiver.checkpoint import Checkpoint, StoredTask, save_checkpoint
+from uniperceiver.checkpoint import Checkpoint, save_checkpoint
 from uniperceiver.config import ImageSizeConfig, TaskConfig, load_config
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.stored_tasks import StoredTask
 
 
 def write_checkpoint(folder: Path) -> Path:

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from tokenizers import Tokenizer as RawTokenizer
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from uniperceiver.checkpoint import Checkpoint, StoredTask, save_checkpoint
+from uniperceiver.checkpoint import Checkpoint, save_checkpoint
 from uniperceiver.config import (
     BackboneConfig,
     DenoisingConfig,
@@ -35,6 +35,7 @@ from uniperceiver.config import (
 )
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.stored_tasks import StoredTask
 
 SENTENCES = [
     "a red car beside a green tree .",

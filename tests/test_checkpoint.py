@@ -13,7 +13,6 @@ from uniperceiver.checkpoint import (
     BestSoFar,
     Checkpoint,
     CheckpointError,
-    StoredTask,
     TrainingState,
     load_checkpoint,
     load_training_state,
@@ -23,6 +22,7 @@ from uniperceiver.checkpoint import (
 from uniperceiver.config import ConfigError, ModelConfig, TaskConfig
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.stored_tasks import StoredTask
 
 
 @pytest.fixture

@@ -17,11 +17,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from uniperceiver.checkpoint import Checkpoint, StoredTask, tasks_from_data, tasks_to_data
+from uniperceiver.checkpoint import Checkpoint
 from uniperceiver.config import ModelConfig, WordEmbeddingConfig, from_data, to_data
 from uniperceiver.load_report import compare
 from uniperceiver.model.extending import extend
 from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.stored_tasks import StoredTask, tasks_from_data, tasks_to_data
 
 ADAPTER = "adapter.safetensors"
 """Its name beside a checkpoint."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,26 +28,16 @@ import torch
 import yaml
 from safetensors import SafetensorError
 
-from uniperceiver.config import ConfigError, ModelConfig, TaskConfig, TaskKind, TrainConfig, from_data, to_data
+from uniperceiver.config import ConfigError, ModelConfig, TaskKind, TrainConfig, from_data, to_data
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.left_out import left_out_weights
 from uniperceiver.load_report import compare
 from uniperceiver.model.undrawn import undrawn_model
 from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.stored_tasks import StoredTask, tasks_from_data, tasks_to_data
 
 AVERAGE = "average.safetensors"
 _YAML_LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader  # thousands of names: ten times as fast
-
-
-@dataclass(frozen=True)
-class StoredTask:
-    """A task as a checkpoint remembers it, so that it predicts as it was trained."""
-
-    config: TaskConfig
-    texts: tuple[str, ...] = ()
-    """Candidates given as texts: class names, answers."""
-    token_ids: tuple[int, ...] = ()
-    """Candidates given as tokens: the vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -269,49 +259,6 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
         return safetensors.torch.load_file(path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is broken: {error}") from error
-
-
-def _runs(ids: Sequence[int]) -> list[int | list[int]]:
-    """Numbers with runs of successive ones as [first, last]: a whole vocabulary is one line, not fifty thousand."""
-    runs: list[list[int]] = []
-    for index in ids:
-        if runs and index == runs[-1][1] + 1:
-            runs[-1][1] = index
-        else:
-            runs.append([index, index])
-    return [first if first == last else [first, last] for first, last in runs]
-
-
-def _listed(runs: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
-    """What `_runs` was given."""
-    pairs = [(run, run) if isinstance(run, int) else run for run in runs]
-    return tuple(index for first, last in pairs for index in range(first, last + 1))
-
-
-def tasks_to_data(tasks: Mapping[str, StoredTask]) -> dict[str, Any]:
-    """Tasks as plain data for YAML or JSON."""
-    return {
-        name: {"config": to_data(task.config), "texts": list(task.texts), "token_ids": _runs(task.token_ids)}
-        for name, task in tasks.items()
-    }
-
-
-def tasks_from_data(data: Mapping[str, Any], source: Path) -> dict[str, StoredTask]:
-    """What `tasks_to_data` was given; ``source`` is the file it was read from.
-
-    Raises:
-        CheckpointError: a task that lacks something.
-        ConfigError: a task with a wrong setting.
-    """
-    return {name: _stored_task(task, source) for name, task in data.items()}
-
-
-def _stored_task(data: Any, source: Path) -> StoredTask:
-    try:
-        config = from_data(TaskConfig, data["config"], str(source))
-        return StoredTask(config, tuple(data["texts"]), _listed(data["token_ids"]))
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{source}: a task needs config, texts and token_ids ({error})") from None
 
 
 def _write_yaml(data: Any, path: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from uniperceiver import cli
-from uniperceiver.checkpoint import Checkpoint, StoredTask, save_checkpoint
+from uniperceiver.checkpoint import Checkpoint, save_checkpoint
 from uniperceiver.config import ModelConfig, TaskConfig
+from uniperceiver.stored_tasks import StoredTask
 
 
 def run(*arguments: str | Path) -> int:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from uniperceiver.checkpoint import Checkpoint, StoredTask
+from uniperceiver.checkpoint import Checkpoint
 from uniperceiver.config import FoldConfig, TaskConfig
 from uniperceiver.data.recognition.recognise import recognise
 from uniperceiver.data.recognition.training_plan import training_plan
 from uniperceiver.evaluation.recognised_data import prepared_for
+from uniperceiver.stored_tasks import StoredTask
 
 
 def test_data_the_model_knows_is_held_out_as_in_training_and_other_data_is_used_whole(

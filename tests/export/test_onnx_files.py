@@ -12,12 +12,13 @@ import torch
 from PIL import Image
 
 from uniperceiver import Predictor
-from uniperceiver.checkpoint import Checkpoint, StoredTask
+from uniperceiver.checkpoint import Checkpoint
 from uniperceiver.config import ImageSizeConfig, ModelConfig, TaskConfig
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.export.onnx_files import Exported, export_onnx, parse_size, parse_verbs
 from uniperceiver.export.verification import verify
 from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.stored_tasks import StoredTask
 
 SIZE = ImageSizeConfig(train=64, test=64, test_longest=96)
 

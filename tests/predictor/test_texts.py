@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from uniperceiver import Predictor
-from uniperceiver.checkpoint import Checkpoint, StoredTask
+from uniperceiver.checkpoint import Checkpoint
 from uniperceiver.config import TaskConfig
 from uniperceiver.data.records import LabelledText
+from uniperceiver.stored_tasks import StoredTask
 from uniperceiver.tasks import build_task
 from uniperceiver.tasks.candidates import CandidateSet
 from uniperceiver.tasks.task import TaskSetting

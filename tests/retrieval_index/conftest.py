@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 
 from uniperceiver import Predictor
-from uniperceiver.checkpoint import Checkpoint, StoredTask, save_checkpoint
+from uniperceiver.checkpoint import Checkpoint, save_checkpoint
 from uniperceiver.config import ImageSizeConfig, ModelConfig, TaskConfig
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.stored_tasks import StoredTask
 
 
 def write_noise(path: Path, seed: int) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -13,14 +14,18 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from uniperceiver import Predictor
 from uniperceiver.checkpoint import save_checkpoint
+
+LOAD = Path(__file__).parents[2] / "benchmarks" / "server_load.py"
 
 
 class Running:
@@ -64,6 +69,22 @@ def server(predictor: Predictor, tmp_path: Path) -> Iterator[Running]:
     running.process.wait()
     assert running.process.stderr is not None
     running.process.stderr.close()
+
+
+def test_mixed_verbs_and_mistakes_of_many_clients(server: Running, tmp_path: Path, monkeypatch) -> None:
+    """What the benchmark of the server's load sends, in small."""
+    found = importlib.util.spec_from_file_location("server_load", LOAD)
+    assert found is not None
+    assert found.loader is not None
+    load = importlib.util.module_from_spec(found)
+    monkeypatch.setitem(sys.modules, "server_load", load)
+    found.loader.exec_module(load)
+    Image.effect_noise((64, 48), 60).save(tmp_path / "photo.png")
+    asks = list(islice(load.mixed([load.small(tmp_path / "photo.png")]), 40))
+    _, answers = load.send(server.address, asks, 16)
+    assert [answer.status for answer in answers] == [ask.expected for ask in asks]
+    assert load.metric(server.address, r"process_resident_memory_bytes (\S+)") > 2**20
+    assert load.metric(server.address, r'uniperceiver_batch_size_count{verb="detect"} (\S+)') >= 1
 
 
 def test_many_clients_then_a_graceful_stop(server: Running) -> None:

@@ -10,11 +10,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from uniperceiver import Predictor
-from uniperceiver.checkpoint import Checkpoint, StoredTask
+from uniperceiver.checkpoint import Checkpoint
 from uniperceiver.config import TaskConfig
 from uniperceiver.serve.api import create_app
 from uniperceiver.serve.limits import Limits
 from uniperceiver.serve.questions import Question, ask
+from uniperceiver.stored_tasks import StoredTask
 
 TEXTS = ["a red car", "two dogs run on the grass ."]
 MOOD = TaskConfig("text_classification", template="{first} {slot}", label_words={"bad": "red", "good": "blue"})

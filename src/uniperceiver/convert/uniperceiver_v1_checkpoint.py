@@ -7,12 +7,13 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from uniperceiver.checkpoint import Checkpoint, StoredTask, load_checkpoint, save_checkpoint
+from uniperceiver.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from uniperceiver.config import ImageSizeConfig, PatchEncoderConfig, TaskConfig
 from uniperceiver.convert.uniperceiver_v1 import Conversion, explained, to_uniperceiver_v1
 from uniperceiver.data.clip_tokenizer import clip_tokenizer, read_merges
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.stored_tasks import StoredTask
 
 UNUSED_FILE = "unused.safetensors"
 """Official tensors beside the model that only the way back needs."""

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from uniperceiver.checkpoint import Checkpoint, StoredTask
+from uniperceiver.checkpoint import Checkpoint
 from uniperceiver.config import GlueConfig, ScenesConfig, StreamConfig, TaskConfig, to_data
 from uniperceiver.data.recognition.found import FoundData
 from uniperceiver.data.recognition.training_plan import training_plan
+from uniperceiver.stored_tasks import StoredTask
 from uniperceiver.tasks import NAMING_TASKS
 
 

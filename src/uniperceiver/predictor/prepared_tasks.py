@@ -6,9 +6,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from uniperceiver.checkpoint import Checkpoint, StoredTask
+from uniperceiver.checkpoint import Checkpoint
 from uniperceiver.config import TaskKind
 from uniperceiver.data.transforms import Transform, test_transform
+from uniperceiver.stored_tasks import StoredTask
 from uniperceiver.tasks import build_task
 from uniperceiver.tasks.candidates import CandidateSet
 from uniperceiver.tasks.encoding_store import EncodingStore

@@ -8,20 +8,14 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from uniperceiver.checkpoint import (
-    Checkpoint,
-    CheckpointError,
-    StoredTask,
-    load_checkpoint,
-    load_training_state,
-    recover,
-)
+from uniperceiver.checkpoint import Checkpoint, CheckpointError, load_checkpoint, load_training_state, recover
 from uniperceiver.config import OptimizerConfig, TaskConfig, TextEncoderConfig, TrainConfig, load_config
 from uniperceiver.convert.initialisation import initialise
 from uniperceiver.convert.pretrained_weights import load_pretrained
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.distributed import rank
 from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.stored_tasks import StoredTask
 from uniperceiver.tasks.task import Task
 from uniperceiver.training.adapting import prepare
 from uniperceiver.training.mt_adamw import MTAdamW
