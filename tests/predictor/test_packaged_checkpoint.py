@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from uniperceiver import Predictor, cli
+from uniperceiver.cli.options import found_model
 from uniperceiver.config import ScenesConfig
 from uniperceiver.data.datasets import open_dataset
 from uniperceiver.data.datasets.scenes import SceneLabels
@@ -54,6 +55,9 @@ def test_a_folder_of_its_name_that_is_no_checkpoint_does_not_hide_it(tmp_path: P
     (tmp_path / "nano").mkdir()
     monkeypatch.chdir(tmp_path)
     assert find_checkpoint("nano") == NANO
+    assert found_model("nano") == "nano"  # the preset
     (tmp_path / "nano" / "config.yaml").write_text("")
     assert find_checkpoint("nano") == Path("nano")
+    assert found_model("nano") == "nano"
+    assert Path(found_model("packaged:nano")) == NANO
     assert find_checkpoint("packaged:nano") == NANO

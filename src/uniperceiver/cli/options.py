@@ -65,7 +65,7 @@ def _named(option: str, what: str, given: list[str] | None) -> dict[str, str]:
 def found_model(name: str) -> str:
     """What ``info`` describes and training starts from: a preset, the path of a model YAML, or a checkpoint folder.
 
-    A folder comes first, then a preset. So ``nano`` is the untrained preset, and ``packaged:nano`` the checkpoint of
+    A local checkpoint comes first, then a preset. So ``nano`` is the untrained preset, and ``packaged:nano`` the checkpoint of
     that name, which `find_checkpoint` finds by either.
 
     Raises:
@@ -73,10 +73,10 @@ def found_model(name: str) -> str:
     """
     from uniperceiver.checkpoint import CheckpointError
     from uniperceiver.config import shipped
-    from uniperceiver.predictor.model_folders import find_checkpoint
+    from uniperceiver.predictor.model_folders import find_checkpoint, local_checkpoint
 
     presets = shipped("model")
-    if not Path(name).is_dir() and (Path(name).suffix in {".yaml", ".yml"} or name in presets):
+    if local_checkpoint(Path(name)) is None and (Path(name).suffix in {".yaml", ".yml"} or name in presets):
         return name
     try:
         return str(find_checkpoint(name))

@@ -31,10 +31,8 @@ def find_checkpoint(name: str | Path, revision: str | None = None) -> Path:
     folder = Path(name).expanduser()
     packaged_folder = PACKAGED / text.removeprefix("packaged:")
     is_packaged = (packaged_folder / "config.yaml").is_file()
-    if (folder / "config.yaml").is_file():
-        return folder
-    if (folder / "checkpoint").is_dir():
-        return folder / "checkpoint"
+    if (local := local_checkpoint(folder)) is not None:
+        return local
     if folder.is_dir() and not is_packaged:
         return folder  # whoever reads it says what it lacks
     if is_packaged:
@@ -48,6 +46,13 @@ def find_checkpoint(name: str | Path, revision: str | None = None) -> Path:
         f"({', '.join(packaged) or 'there are none in this installation'}), and a model of the Hugging Face hub is "
         "written owner/name. Train one with `uniperceiver train` or `demo` and give its folder"
     )
+
+
+def local_checkpoint(folder: Path) -> Path | None:
+    """A folder that is a checkpoint, or the one inside the folder of a training; None: neither."""
+    if (folder / "config.yaml").is_file():
+        return folder
+    return folder / "checkpoint" if (folder / "checkpoint").is_dir() else None
 
 
 def push_checkpoint(checkpoint: Checkpoint, repository: str, private: bool, card: str) -> str:
