@@ -65,8 +65,8 @@ def _named(option: str, what: str, given: list[str] | None) -> dict[str, str]:
 def found_model(name: str) -> str:
     """What ``info`` describes and training starts from: a preset, the path of a model YAML, or a checkpoint folder.
 
-    A local checkpoint comes first, then a preset. So ``nano`` is the untrained preset, and ``packaged:nano`` the checkpoint of
-    that name, which `find_checkpoint` finds by either.
+    A local checkpoint comes first, then a preset. So ``nano`` is the untrained preset, and ``packaged:nano`` the
+    checkpoint of that name, which `find_checkpoint` finds by either.
 
     Raises:
         CheckpointError: nothing of that name.
