@@ -146,8 +146,10 @@ class UnifiedDecoder(nn.Module):
     def _continued(self, segment: Segment, attributes: TaskAttributes, cache: KeyValues) -> tuple[Tensor, KeyValues]:
         """What the layers make of new causal tokens, and all keys and values."""
         if not segment.causal or segment.positions is None:
+            positions = "no" if segment.positions is None else "with"
             raise ValueError(
-                f"what is cached continues with a causal text segment with positions, got {segment.modality}"
+                "what is cached continues with a causal text segment with positions, "
+                f"got causal={segment.causal}, {positions} positions"
             )
         if cache.is_padding is None or not cache.keys:
             raise ValueError("a cache that `prefill` made can be continued, got an empty one")
