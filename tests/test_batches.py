@@ -1,4 +1,4 @@
-"""Batches: padding, normalisation, the two layouts of texts."""
+"""Batches: padding, normalisation, the layouts of texts."""
 
 from __future__ import annotations
 
@@ -39,6 +39,15 @@ def test_a_slot_stands_at_the_place_of_the_word_it_predicts() -> None:
     assert batch.ids.tolist() == [[5, 6, 1, 1], [7, 0, 1, 0]]
     assert batch.positions.tolist() == [[0, 1, 0, 1]] * 2
     assert batch.is_slot.tolist() == [[False, False, True, True], [False, False, True, False]]
+    assert batch.causal
+
+
+def test_the_word_before_stands_at_the_place_of_the_word() -> None:
+    batch = TextBatch.with_word_before([[5, 6, 2], [7], []], padding_id=0, slot_id=1)
+    assert batch.ids.tolist() == [[1, 5, 6], [1, 0, 0], [0, 0, 0]]
+    assert batch.is_padding.tolist() == [[False] * 3, [False, True, True], [True] * 3]
+    assert batch.positions.tolist() == [[0, 1, 2]] * 3
+    assert not batch.is_slot.any()
     assert batch.causal
 
 

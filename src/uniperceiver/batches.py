@@ -145,6 +145,15 @@ class TextBatch:
             causal=True,
         )
 
+    @classmethod
+    def with_word_before(cls, ids: Sequence[Sequence[int]], padding_id: int, slot_id: int) -> Self:
+        """The training layout without slots: for every word the one before it, for the first the slot token; causal.
+
+        Token i sees the words before position i, so it predicts word i. Padded like the words, it is (B, L).
+        """
+        before = [[slot_id, *row[:-1]] if len(row) else [] for row in ids]
+        return replace(cls.from_ids(before, padding_id), causal=True)
+
     @property
     def size(self) -> int:
         """Number of texts."""

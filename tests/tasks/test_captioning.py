@@ -51,13 +51,10 @@ def uncached_log_probabilities(
     ids = [task.candidates.token_ids[word] for word in words]
     length = len(ids)
     is_slot = torch.zeros(1, length + 1, dtype=torch.bool)
-    is_slot[:, -1] = True
+    is_slot[:, -1] = task.setting.config.slots
+    tokens = [*ids, tokenizer.slot_id] if task.setting.config.slots else [tokenizer.slot_id, *ids]
     text = TextBatch(
-        torch.tensor([[*ids, tokenizer.slot_id]]),
-        torch.zeros_like(is_slot),
-        torch.arange(length + 1)[None],
-        is_slot,
-        causal=True,
+        torch.tensor([tokens]), torch.zeros_like(is_slot), torch.arange(length + 1)[None], is_slot, causal=True
     )
     image = model.encode_image(batch.images).segment.rows(torch.tensor([picture]))
     slot = model.decode(image, model.encode_text(text), attributes=task.attributes).segments[1][0, -1]
@@ -107,6 +104,18 @@ def test_the_drawn_caption_follows_the_seed(make_task: MakeTask, picture: Callab
     assert len({tuple(drawn(seed)) for seed in range(20)}) == 3
 
 
+def test_without_slots_there_is_the_word_before_each(make_task: MakeTask, records: list[CaptionedImage]) -> None:
+    task = make_task(slots=False)
+    with_slots, batch = make_task().collate(records), task.collate(records)
+    assert batch.text.ids.shape == batch.targets.shape
+    assert not batch.text.is_slot.any()
+    torch.testing.assert_close(batch.targets, with_slots.targets)
+    words = with_slots.text.ids[:, : batch.targets.shape[1]]
+    assert (batch.text.ids[:, 0] == task.setting.tokenizer.slot_id).all()
+    is_word = ~batch.text.is_padding[:, 1:]
+    assert (batch.text.ids[:, 1:] == words[:, :-1])[is_word].all()
+
+
 def test_long_captions_keep_the_end(make_task: MakeTask, picture: Callable) -> None:
     task = make_task()
     with warnings.catch_warnings():
@@ -138,11 +147,12 @@ def test_a_vocabulary_without_the_end_is_an_error(setting: Callable) -> None:
         CaptioningTask(chosen, CandidateSet.from_token_ids([7, 8], chosen.tokenizer))
 
 
-def test_training_slots_predict_as_decoding_does(
-    model: UniPerceiver, make_task: MakeTask, records: list[CaptionedImage]
+@pytest.mark.parametrize("slots", [True, False])
+def test_training_predicts_as_decoding_does(
+    model: UniPerceiver, make_task: MakeTask, records: list[CaptionedImage], slots: bool
 ) -> None:
     """The loss equals the words' log-probabilities found one at a time, padding and other captions notwithstanding."""
-    task = make_task()
+    task = make_task(slots=slots)
     batch = task.collate(records)
     total, words = 0.0, 0
     for picture_index, row in enumerate(batch.targets.tolist()):
@@ -154,6 +164,7 @@ def test_training_slots_predict_as_decoding_does(
         assert float(task.loss(model, batch)["words"]) == pytest.approx(total / words, abs=1e-4)
 
 
+@pytest.mark.parametrize("slots", [True, False])
 @pytest.mark.parametrize(("beams", "causal_layers"), [(1, None), (3, None), (3, 0)])
 def test_cached_search_equals_uncached(
     tiny_model_config: ModelConfig,
@@ -161,11 +172,12 @@ def test_cached_search_equals_uncached(
     records: list[CaptionedImage],
     beams: int,
     causal_layers: int | None,
+    slots: bool,
 ) -> None:
     torch.manual_seed(0)
     config = replace(tiny_model_config, text=replace(tiny_model_config.text, causal_layers=causal_layers))
     model = UniPerceiver(config).eval()
-    task = make_task(beams=beams, length_penalty=1.0)
+    task = make_task(beams=beams, length_penalty=1.0, slots=slots)
     batch = task.collate(records[:2])
     reference = beam_search(Uncached(task, model, batch), 2, beams, task._end, 16, 1.0)
     for caption, sentence in zip(task.predict(model, batch), reference, strict=True):

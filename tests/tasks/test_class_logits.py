@@ -78,6 +78,8 @@ def test_a_head_takes_part_in_the_loss_and_in_predictions(model: UniPerceiver, t
 def test_what_a_task_does_not_do_is_not_to_be_asked_of_it() -> None:
     with pytest.raises(ValueError, match="label_smoothing is for captioning, classification, retrieval, text_c"):
         TaskConfig("detection", label_smoothing=0.1)
+    with pytest.raises(ValueError, match="slots: false is for captioning, language_modeling, not for retrieval"):
+        TaskConfig("retrieval", slots=False)
     for wrong in ({"mixup": 0.8}, {"random_erasing": 0.1}, {"image": ImageSizeConfig(rand_augment=9)}):
         with pytest.raises(ValueError, match="for classification of pictures and clips, not for retrieval"):
             TaskConfig("retrieval", **wrong)

@@ -29,11 +29,12 @@ def make_task(setting: Callable) -> MakeTask:
     return make
 
 
+@pytest.mark.parametrize("slots", [True, False])
 @pytest.mark.parametrize("family", ["model", "v1_model"])
 def test_a_word_depends_on_those_before_it_alone(
-    family: str, request: pytest.FixtureRequest, make_task: MakeTask
+    family: str, slots: bool, request: pytest.FixtureRequest, make_task: MakeTask
 ) -> None:
-    model, task = request.getfixturevalue(family), make_task()
+    model, task = request.getfixturevalue(family), make_task(slots=slots)
     texts = [TextRecord("two dogs run beside a tree"), TextRecord("two dogs beside")]
     one, other = task.predict(model, task.collate(texts))
     assert one.words[:2] == other.words[:2] == ("two", "dogs")
@@ -71,10 +72,11 @@ def test_long_texts_keep_their_end(make_task: MakeTask) -> None:
 
 
 @pytest.mark.parametrize("family", ["model", "v1_model"])
+@pytest.mark.parametrize("slots", [True, False])
 def test_with_a_picture_it_is_captioning(
-    family: str, request: pytest.FixtureRequest, make_task: MakeTask, picture: Callable
+    family: str, slots: bool, request: pytest.FixtureRequest, make_task: MakeTask, picture: Callable
 ) -> None:
-    model, task = request.getfixturevalue(family), make_task()
+    model, task = request.getfixturevalue(family), make_task(slots=slots)
     records = [
         CaptionedImage(picture(colour), str(colour), (text,))
         for colour, text in zip([(200, 20, 20), (20, 200, 20), (20, 20, 200)], TEXTS, strict=True)

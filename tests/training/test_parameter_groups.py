@@ -20,6 +20,7 @@ CONFIG = OptimizerConfig(
     backbone_scale=0.1,
     text_encoder_scale=0.2,
     proposals_scale=0.3,
+    projections_scale=0.35,
     decoder_scale=0.4,
 )
 
@@ -51,7 +52,7 @@ def test_every_trainable_parameter_is_there_once(model: UniPerceiver) -> None:
 def test_every_part_has_its_rate(model: UniPerceiver) -> None:
     rates = {name: rate for name, (rate, _) in settings(model).items()}
     parts = {"f_image.backbone.": 0.1, "f_image.proposals.": 0.3, "f_text.layers.": 0.2, "f_text.embedding.": 0.2}
-    parts |= {"f_text.projection.": 0.4, "f_image.global_tokens.": 0.4, "f_image.region_tokens.": 0.4, "g.": 0.4}
+    parts |= {"f_text.projection.": 0.35, "f_image.global_tokens.": 0.35, "f_image.region_tokens.": 0.35, "g.": 0.4}
     parts |= {"log_inverse_temperature": 0.4}
     for prefix, rate in parts.items():
         members = [name for name in rates if name.startswith(prefix)]
@@ -94,7 +95,7 @@ def test_optimisers_take_the_groups(kind: type[torch.optim.Optimizer], model: Un
     optimizer = kind(parameter_groups(model, CONFIG), lr=1.0)
     assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0, 0.5}
     rates = sorted({group["lr"] for group in optimizer.param_groups})
-    assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert rates == pytest.approx([0.1, 0.2, 0.3, 0.35, 0.4])
 
 
 def test_a_model_without_proposals(tiny_model_config: ModelConfig) -> None:

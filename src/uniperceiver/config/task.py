@@ -22,6 +22,7 @@ TaskKind = Literal[
 ]
 
 _AUGMENTED: frozenset[TaskKind] = frozenset({"classification"})
+_WRITTEN: frozenset[TaskKind] = frozenset({"captioning", "language_modeling"})
 _SMOOTHED: frozenset[TaskKind] = frozenset({"classification", "text_classification", "retrieval", "captioning"})
 
 
@@ -103,10 +104,15 @@ class TaskConfig:
     questions_per_image: Positive = 1
     """Visual question answering, training only: the question of a record and so many less one of the others about its
     picture, drawn anew each time, share one look at it."""
+    slots: bool = True
+    """Captioning and language modelling. True: a slot stands for every word that is to be predicted, as in v1. False: a
+    word is predicted at the word before it, as language models do, which halves the tokens."""
     beams: Positive = 2
     """Beam search width in captioning; 1 is greedy."""
     length_penalty: float = 0.0
     """Captioning: scores are divided by (words + 1) to this power."""
+    no_repeat_ngram_size: Positive | None = None
+    """Captioning: no run of so many tokens is said twice in a sentence. None: as v1, whatever is likely is said."""
 
     def __post_init__(self) -> None:
         """What a task does not do is not to be asked of it."""
@@ -116,6 +122,9 @@ class TaskConfig:
                 "random_erasing, mixup, cutmix and image.rand_augment are for classification of pictures and clips, "
                 f"not for {self.kind}: remove them"
             )
+        if not self.slots and self.kind not in _WRITTEN:
+            known = ", ".join(sorted(_WRITTEN))
+            raise ValueError(f"slots: false is for {known}, not for {self.kind}: remove it")
         if self.label_smoothing and self.kind not in _SMOOTHED:
             known = ", ".join(sorted(_SMOOTHED))
             raise ValueError(f"label_smoothing is for {known}, not for {self.kind}: remove it")

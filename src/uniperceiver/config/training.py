@@ -72,8 +72,11 @@ class OptimizerConfig:
     text_encoder_scale: float = 0.1
     proposals_scale: float = 1.0
     """0.1 when the proposal network starts from Mask DINO weights (A22)."""
+    projections_scale: float = 1.0
+    """What begins with random weights between the encoders and g: global tokens, region tokens, the projection of texts
+    and, in Uni-Perceiver v1, the patches of pictures."""
     decoder_scale: float = 1.0
-    """Everything else: g, the global tokens, the projections, the temperature."""
+    """Everything else: g and the temperature."""
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     """Bound of the gradient norm, AdamW only: MT-AdamW normalises instead."""
 

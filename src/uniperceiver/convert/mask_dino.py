@@ -18,6 +18,7 @@ from uniperceiver.model.backbone import build_backbone
 from uniperceiver.model.layers.group_norm import GROUPS
 from uniperceiver.model.proposals.heads import PredictionHeads
 from uniperceiver.model.proposals.network import ProposalNetwork
+from uniperceiver.model.proposals.query_selection import LEARNED_STD
 
 _PIXEL = r"sem_seg_head\.pixel_decoder\."
 _ENCODER_LAYER = _PIXEL + r"transformer\.encoder\.layers\.(\d+)\."
@@ -121,7 +122,6 @@ def _part_of(key: str) -> Part:
 
 
 _LEVELS = "sem_seg_head.pixel_decoder.transformer.level_embed"
-_LEARNED_STD = 0.02
 
 
 def convert_mask_dino(
@@ -134,7 +134,7 @@ def convert_mask_dino(
     - fewer decoder layers: the first ones, exactly the shorter model;
     - four levels from five: stride 4 is taken out of every deformable attention. Lossy: the softmax shares of stride 4
       go to the other levels;
-    - learned queries: new, drawn with standard deviation 0.02 so that they do not drown the features (A5);
+    - learned queries: new, drawn as in a new network (A5);
     - ``mask_fusion: conv_gn``: new, started nearer the identity than a random one (A2).
 
     Args:
@@ -234,7 +234,7 @@ def _new_parameters(weights: Mapping[str, Tensor], config: ProposalConfig) -> di
     """
     new: dict[str, Tensor] = {}
     if config.learned_queries:
-        new["proposals.selection.learned"] = _LEARNED_STD * torch.randn(config.queries, config.width)
+        new["proposals.selection.learned"] = LEARNED_STD * torch.randn(config.queries, config.width)
     last = f"proposals.encoder.layers.{config.encoder_layers - 1}.feedforward_norm"
     if config.mask_fusion == "conv_gn" and f"{last}.weight" in weights:
         scale = weights[f"{last}.weight"].unflatten(0, (GROUPS, -1))

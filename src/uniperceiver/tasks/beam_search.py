@@ -39,6 +39,7 @@ def beam_search(
     end: int,
     max_words: int,
     length_penalty: float,
+    no_repeat_ngram_size: int | None = None,
     device: torch.device | str = "cpu",
 ) -> list[Sentence]:
     """The best sentence of each of ``pictures`` pictures; ``beams=1`` is greedy search.
@@ -46,7 +47,8 @@ def beam_search(
     A beam whose last word is ``end`` is finished: it keeps its score and its place, and is fed to the network no more.
     The search stops when all beams of all pictures are finished, or after ``max_words`` words, the end counted;
     stopping early changes nothing, since a picture whose beams are all finished would stay as it is. Then the score, a
-    sum of log-probabilities, is divided by (words + 1) ** ``length_penalty``, and the best beam wins.
+    sum of log-probabilities, is divided by (words + 1) ** ``length_penalty``, and the best beam wins. No run of
+    ``no_repeat_ngram_size`` words occurs twice in a sentence.
     """
     scores = torch.full((pictures, beams), float("-inf"), device=device)
     scores[:, 0] = 0.0  # at first there is one beam, the empty sentence
@@ -57,6 +59,9 @@ def beam_search(
     for _ in range(max_words):
         is_live = ~is_finished & scores.isfinite()
         log_probabilities = next_word(words, parents)
+        if no_repeat_ngram_size is not None:
+            is_repeat = _is_repeat(sentences[is_live], no_repeat_ngram_size, log_probabilities.shape[1])
+            log_probabilities = log_probabilities.masked_fill(is_repeat, float("-inf"))
         row_of = torch.full((pictures * beams,), -1, device=device)
         row_of[is_live.flatten()] = torch.arange(len(log_probabilities), device=device)
         scores, chosen = _extend(scores, is_live, log_probabilities, end).topk(beams, dim=1)
@@ -69,6 +74,18 @@ def beam_search(
         absolute = parent + torch.arange(pictures, device=device)[:, None] * beams
         words, parents = word[is_live], row_of[absolute[is_live]]
     return _best(sentences, scores, end, length_penalty)
+
+
+def _is_repeat(sentences: Tensor, n: int, words: int) -> Tensor:
+    """Which next words would end a run of ``n`` words that sentences (R, L) already have: (R, words) bool."""
+    is_repeat = torch.zeros(len(sentences), words, dtype=torch.bool, device=sentences.device)
+    if sentences.shape[1] < n:
+        return is_repeat
+    runs = sentences.unfold(1, n, 1)
+    begins_alike = (runs[..., :-1] == sentences[:, None, sentences.shape[1] - n + 1 :]).all(dim=-1)
+    rows, places = begins_alike.nonzero(as_tuple=True)
+    is_repeat[rows, runs[rows, places, -1]] = True
+    return is_repeat
 
 
 def _extend(scores: Tensor, is_live: Tensor, log_probabilities: Tensor, end: int) -> Tensor:

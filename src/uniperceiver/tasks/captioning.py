@@ -1,4 +1,4 @@
-"""Image captioning: <SPE> ‖ image ‖ words so far ‖ slot against the vocabulary."""
+"""Image captioning: <SPE> ‖ image ‖ words so far (‖ slot) against the vocabulary."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from uniperceiver.tasks.beam_search import beam_search
 from uniperceiver.tasks.candidates import CandidateSet
 from uniperceiver.tasks.task import TaskSetting, TextData, seeded_generator
 from uniperceiver.tasks.visual_input import encode_visual, visual_batch
-from uniperceiver.tasks.vocabulary import places_of_tokens, word_tokens
+from uniperceiver.tasks.vocabulary import next_words, places_of_tokens, word_tokens
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class CaptioningBatch:
 
     images: ImageBatch | VideoBatch
     text: TextBatch
-    """(R, 2L): the words and the end, then a slot for each."""
+    """What `next_words` makes of the words and the end."""
     targets: Tensor
-    """(R, L) int64, the candidate each slot should find; -1 where padded or where the word is no candidate."""
+    """(R, L) int64, the candidate to be found at each of the last L tokens; -1 where there is none."""
     pictures: Tensor
     """(R,) int64 in [0, B), the picture that each caption is of."""
 
@@ -52,7 +52,8 @@ class CaptioningTask:
     """x = <SPE> ‖ image ‖ words so far ‖ slot, represented at the slot; Y = vocabulary.
 
     In training all slots of a caption are fed at once; a step of decoding feeds the last word and the next slot. Both
-    give the same representations (spec/uni_perceiver_v1_moe.md, section 4).
+    give the same representations (spec/uni_perceiver_v1_moe.md, section 4). Without `TaskConfig.slots` x ends with the
+    last word and is represented there; before the first word that is the slot token.
     """
 
     attributes = TaskAttributes(input_image=True, input_text=True)
@@ -90,9 +91,7 @@ class CaptioningTask:
         ]
         rows = tokenizer.encode_batch([caption for _, caption in drawn], config.max_tokens - 1, special=False)
         ids = [[*row, tokenizer.end_id] for row in rows]
-        text = TextBatch.with_slot_per_word(ids, tokenizer.padding_id, tokenizer.slot_id)
-        length = text.ids.shape[1] // 2
-        targets = self._places[text.ids[:, :length]].masked_fill(text.is_padding[:, :length], -1)
+        text, targets = next_words(ids, self._places, tokenizer, config.slots)
         images = visual_batch(records, backbone)
         if isinstance(images, VideoBatch) and images.views > 1:
             raise ValueError(f"a caption is of one view of a video, got {images.views}: set clips and crops to 1")
@@ -108,11 +107,12 @@ class CaptioningTask:
         is_target = batch.targets >= 0
         image = encode_visual(model, batch.images).segment
         seen = model.prefill(image, attributes=self.attributes).kept(batch.pictures)
-        slots = model.g.follow(model.encode_text(batch.text), self.attributes, seen)[:, batch.targets.shape[1] :]
+        read_out = model.g.follow(model.encode_text(batch.text), self.attributes, seen)
+        x = read_out[:, -batch.targets.shape[1] :][is_target]
         drawn = self.candidates.draw(batch.targets[is_target], self.setting.config.sampled_candidates)
         words = self.candidates.encode(model, self.attributes, drawn.index)
         smoothing, temperature = self.setting.config.label_smoothing, model.temperature("caption")
-        losses = negative_log_likelihood(slots[is_target], words, temperature, drawn.targets, smoothing)
+        losses = negative_log_likelihood(x, words, temperature, drawn.targets, smoothing)
         return {"words": mean_over_all(losses)}
 
     @torch.no_grad()
@@ -128,6 +128,7 @@ class CaptioningTask:
             end=self._end,
             max_words=config.max_tokens,
             length_penalty=config.length_penalty,
+            no_repeat_ngram_size=config.no_repeat_ngram_size,
             device=batch.images.pixels.device,
         )
         ids = [[self.candidates.token_ids[word] for word in sentence.words] for sentence in found]
@@ -150,7 +151,7 @@ class _NextWord:
         self.length = 0
 
     def __call__(self, words: Tensor | None, parents: Tensor) -> Tensor:
-        """One pass over [last word, next slot]; at first over the slot alone."""
+        """One pass over [last word, next slot], or the last word; at first over the slot token alone."""
         if words is not None:
             self.text_cache = self.text_cache.kept(parents)
             self.decoder_cache = self.decoder_cache.kept(parents)
@@ -160,10 +161,12 @@ class _NextWord:
         return log_likelihood_of_units(decoded[:, -1], self.vocabulary, self.model.temperature("caption"))
 
     def _new_tokens(self, words: Tensor | None, parents: Tensor) -> TextBatch:
-        slots = torch.full_like(parents, self.task.setting.tokenizer.slot_id)
-        columns = [slots] if words is None else [self.tokens[words], slots]
+        columns = [] if words is None else [self.tokens[words]]
+        has_slots = self.task.setting.config.slots
+        if has_slots or words is None:
+            columns.append(torch.full_like(parents, self.task.setting.tokenizer.slot_id))
         ids = torch.stack(columns, dim=1)
         positions = torch.arange(self.length + 1 - len(columns), self.length + 1, device=ids.device)
         is_slot = torch.zeros_like(ids, dtype=torch.bool)
-        is_slot[:, -1] = True
+        is_slot[:, -1] = has_slots
         return TextBatch(ids, torch.zeros_like(is_slot), positions.expand_as(ids), is_slot, causal=True)

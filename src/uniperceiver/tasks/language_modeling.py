@@ -1,4 +1,4 @@
-"""Auto-regressive language modelling, with and without a picture: <SPE> ‖ (image ‖) words so far ‖ slot against the
+"""Auto-regressive language modelling, with and without a picture: <SPE> ‖ (image ‖) words so far (‖ slot) against the
 vocabulary.
 
 With a picture this is what captioning trains; here every word of a given text is predicted, none is generated.
@@ -23,7 +23,7 @@ from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.tasks.candidates import CandidateSet
 from uniperceiver.tasks.task import TaskSetting, TextData, seeded_generator
-from uniperceiver.tasks.vocabulary import places_of_tokens, word_tokens
+from uniperceiver.tasks.vocabulary import next_words, places_of_tokens, word_tokens
 from uniperceiver.text_predictions import PredictedWords
 
 LISTED = 5
@@ -37,9 +37,9 @@ class LanguageModelingBatch:
     images: ImageBatch | None
     """(B) pictures; None: the texts stand alone."""
     text: TextBatch
-    """(B, 2L): the words and the end, then a slot for each."""
+    """What `next_words` makes of the words and the end."""
     targets: Tensor
-    """(B, L) int64, the candidate each slot should find; -1 where padded or where the word is no candidate."""
+    """(B, L) int64, the candidate to be found at each of the last L tokens; -1 where there is none."""
 
     def to(self, device: torch.device | str) -> Self:
         """The batch on another device."""
@@ -50,7 +50,8 @@ class LanguageModelingBatch:
 class LanguageModelingTask:
     """x = <SPE> ‖ (image ‖) words so far ‖ slot, represented at the slots; Y = vocabulary (Sec. 3.2 and App. B of v1).
 
-    All slots of a text are fed at once: each sees the picture, the words before its own, and itself.
+    All slots of a text are fed at once: each sees the picture, the words before its own, and itself. Without
+    `TaskConfig.slots` the words themselves are read out, as in captioning.
     """
 
     attributes = TaskAttributes(input_image=False, input_text=True)
@@ -83,10 +84,8 @@ class LanguageModelingTask:
         texts = [r.text if isinstance(r, TextRecord) else generator.choice(r.captions) for r in records]
         rows = tokenizer.encode_batch(texts, self.setting.config.max_tokens - 1, special=False)
         ids = [[*row, tokenizer.end_id] for row in rows]
-        text = TextBatch.with_slot_per_word(ids, tokenizer.padding_id, tokenizer.slot_id)
-        length = text.ids.shape[1] // 2
+        text, targets = next_words(ids, self._places, tokenizer, self.setting.config.slots)
         images = ImageBatch.from_images(pictures, backbone.image_mean, backbone.image_std) if pictures else None
-        targets = self._places[text.ids[:, :length]].masked_fill(text.is_padding[:, :length], -1)
         return LanguageModelingBatch(images, text, targets)
 
     def loss(self, model: UniPerceiver, batch: LanguageModelingBatch) -> dict[str, Tensor]:
@@ -129,8 +128,8 @@ class LanguageModelingTask:
         return tuple(self.candidates.texts[place] for place in places)
 
     def _represent(self, model: UniPerceiver, batch: LanguageModelingBatch, features: ImageFeatures | None) -> Tensor:
-        """Read-outs of the slots, (B, L, D)."""
+        """Read-outs of the last L tokens, (B, L, D)."""
         attributes, _ = self._stream(features)
         before = [] if features is None else [features.segment]
         decoded = model.decode(*before, model.encode_text(batch.text), attributes=attributes)
-        return decoded.segments[-1][:, batch.targets.shape[1] :]
+        return decoded.segments[-1][:, -batch.targets.shape[1] :]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from uniperceiver.batches import TextBatch
 from uniperceiver.config import TaskConfig
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.tasks.candidates import CandidateSet
@@ -55,3 +56,24 @@ def places_of_tokens(candidates: CandidateSet, vocabulary_size: int) -> Tensor:
     places = torch.full((vocabulary_size,), -1, dtype=torch.int64)
     places[torch.tensor(candidates.token_ids, dtype=torch.int64)] = torch.arange(len(candidates))
     return places
+
+
+def next_words(
+    ids: Sequence[Sequence[int]], places: Tensor, tokenizer: Tokenizer, slots: bool
+) -> tuple[TextBatch, Tensor]:
+    """Texts laid out to be predicted word by word, and what is to be found at their last L tokens.
+
+    Args:
+        ids: token ids of R texts of up to L words, the end token among them.
+        places: as `places_of_tokens` gives them.
+        tokenizer: of the texts.
+        slots: `TaskConfig.slots`.
+
+    Returns:
+        The layout, (R, 2L) with slots or (R, L) without, and (R, L) int64, the candidate that each word is; -1 where
+        padded or where the word is no candidate.
+    """
+    layout = TextBatch.with_slot_per_word if slots else TextBatch.with_word_before
+    words = TextBatch.from_ids(ids, tokenizer.padding_id)
+    targets = places[words.ids].masked_fill(words.is_padding, -1)
+    return layout(ids, tokenizer.padding_id, tokenizer.slot_id), targets

@@ -37,7 +37,7 @@ def parameter_groups(model: UniPerceiver, config: OptimizerConfig) -> list[dict[
 
     Paper: "the learning rate of modality-specific encoders is multiplied by 0.1 since they have already been
     pre-trained" (Sec. 5.2). Here these are the backbone and the language model; the proposal network has a scale of its
-    own (A22), and the projections to the width of g start from random weights, so they have the decoder's. The paper is
+    own (A22), and so has what turns features into tokens of g's width, which starts from random weights. The paper is
     silent on what decays: only the matrices of linear maps do, which leaves out biases, norms, embeddings, position
     tables, level and type codes, <SPE>, learned queries, gates and the temperature.
 
@@ -47,7 +47,8 @@ def parameter_groups(model: UniPerceiver, config: OptimizerConfig) -> list[dict[
     scales = {
         "f_image.backbone.": config.backbone_scale,
         "f_image.proposals.": config.proposals_scale,
-        "f_text.projection.": config.decoder_scale,
+        "f_image.": config.projections_scale,
+        "f_text.projection.": config.projections_scale,
         "f_text.": config.text_encoder_scale,
         "": config.decoder_scale,
     }

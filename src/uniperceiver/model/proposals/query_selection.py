@@ -14,6 +14,8 @@ from uniperceiver.model.proposals.pyramid import Pyramid
 
 _COARSEST_SIZE = 0.05
 _MARGIN = 0.01
+LEARNED_STD = 0.02
+"""Of learned queries at the start: more would drown the features that they are added to, which have variance one."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class QuerySelection(nn.Module):
         self.project = nn.Linear(config.width, config.width)
         self.norm = nn.LayerNorm(config.width)
         learned = torch.empty(config.queries, config.width)
-        self.learned = nn.Parameter(learned.normal_()) if config.learned_queries else None
+        self.learned = nn.Parameter(learned.normal_(std=LEARNED_STD)) if config.learned_queries else None
 
     def forward(self, memory: Pyramid, heads: PredictionHeads) -> SelectedTokens:
         """The best tokens by objectness (its maximum over classes).
