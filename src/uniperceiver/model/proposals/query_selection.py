@@ -15,7 +15,7 @@ from uniperceiver.model.proposals.pyramid import Pyramid
 _COARSEST_SIZE = 0.05
 _MARGIN = 0.01
 LEARNED_STD = 0.02
-"""Of learned queries at the start: more would drown the features that they are added to, which have variance one."""
+"""Of learned queries at the start: small beside the features that they are added to, which have variance one."""
 
 
 @dataclass(frozen=True)
