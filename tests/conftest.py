@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import string
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 import yaml
 from PIL import Image, ImageDraw
 from tokenizers import Tokenizer as RawTokenizer
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from uniperceiver.checkpoint import Checkpoint, save_checkpoint
 from uniperceiver.config import (
@@ -48,13 +49,20 @@ SENTENCES = [
 
 
 def write_tokenizer(path: Path) -> Path:
-    """A WordPiece tokenizer.json of BERT's shape, trained on `SENTENCES`."""
-    raw = RawTokenizer(models.WordPiece(unk_token="[UNK]"))
+    """A WordPiece tokenizer.json of BERT's shape: the words of `SENTENCES`, and letters that spell any other.
+
+    Not trained: trainers number equally frequent pieces anew in every process, and seeded models would mean other things.
+    """
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = {word for sentence in SENTENCES for word in sentence.split()}
+    letters = set(string.ascii_lowercase)
+    pieces = sorted(words | letters | {f"##{letter}" for letter in letters})
+    vocabulary = {piece: index for index, piece in enumerate(specials + pieces)}
+    raw = RawTokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     raw.normalizer = normalizers.BertNormalizer(lowercase=True)
     raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     raw.decoder = decoders.WordPiece()
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    raw.train_from_iterator(SENTENCES, trainers.WordPieceTrainer(vocab_size=200, special_tokens=specials))
+    raw.add_special_tokens(specials)
     raw.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[(token, raw.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
     )

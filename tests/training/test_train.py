@@ -89,7 +89,9 @@ def test_a_mixed_step_has_the_gradient_of_equation_7(config: TrainConfig, tmp_pa
     assert set(mixed) == set(folders) | set(language)
     for name, gradient in mixed.items():
         expected = 0.75 * 2.0 * folders.get(name, 0.0) + 0.25 * language.get(name, 0.0)
-        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)
+        # entries that cancel keep the rounding of the sums they come from, which is that of the tensor's largest
+        rounding = 1e-6 + 1e-5 * float(gradient.abs().max())
+        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=rounding)
 
 
 def test_plain_adamw_weighs_the_loss_with_the_scaling_factor(config: TrainConfig, tmp_path: Path) -> None:
