@@ -51,7 +51,7 @@ SENTENCES = [
 def write_tokenizer(path: Path) -> Path:
     """A WordPiece tokenizer.json of BERT's shape: the words of `SENTENCES`, and letters that spell any other.
 
-    Not trained: trainers number equally frequent pieces anew in every process, and seeded models would mean other things.
+    Not trained: trainers number equally frequent pieces anew in every process, and seeded models would differ.
     """
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     words = {word for sentence in SENTENCES for word in sentence.split()}
