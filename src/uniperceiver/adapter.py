@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from uniperceiver.atomic_files import written_whole
 from uniperceiver.checkpoint import Checkpoint
 from uniperceiver.config import ModelConfig, WordEmbeddingConfig, from_data, to_data
 from uniperceiver.load_report import compare
@@ -37,9 +38,8 @@ def save_adapter(
     """
     tuned = {name: weights[name].detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
     header = {"adapter": json.dumps(_additions(model.config)), "tasks": json.dumps(tasks_to_data(tasks))}
-    fresh = path.with_name(f".{path.name}.writing")
-    save_file(tuned, fresh, metadata=header)
-    fresh.replace(path)
+    with written_whole(path) as fresh:
+        save_file(tuned, fresh, metadata=header)
 
 
 def load_adapter(model: UniPerceiver, path: Path) -> dict[str, StoredTask]:

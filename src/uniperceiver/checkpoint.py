@@ -14,7 +14,6 @@ average.safetensors   the moving average of the trained weights (only where it i
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,6 +27,7 @@ import torch
 import yaml
 from safetensors import SafetensorError
 
+from uniperceiver.atomic_files import flush, name_while_replaced, name_while_written, replace_folder
 from uniperceiver.config import ConfigError, ModelConfig, TaskKind, TrainConfig, from_data, to_data
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.left_out import left_out_weights
@@ -108,54 +108,33 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
         CheckpointError: it cannot be written, e.g. because the disk is full; what was there before is as it was.
     """
     recover(folder)
-    fresh = folder.with_name(f".{folder.name}.writing")
+    fresh = name_while_written(folder)
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh.mkdir()
         _write(checkpoint, fresh)
         for file in (*fresh.iterdir(), fresh):
-            _flush(file)
+            flush(file)
     # safetensors and torch have errors of their own for a full disk
     except (OSError, SafetensorError, RuntimeError) as error:
         shutil.rmtree(fresh, ignore_errors=True)
         kept = f"the one from before in {folder} is whole" if folder.is_dir() else "there is none from before"
         raise CheckpointError(f"the checkpoint {folder} cannot be written; {kept}: {error}") from error
-    old = _set_aside(folder)
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-    fresh.rename(folder)
-    _flush(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    replace_folder(fresh, folder)
 
 
 def recover(folder: Path) -> None:
     """Put a checkpoint back in its place if its replacing stopped between the two renames: the old one is whole."""
     if _whole(folder) != folder:
         with suppress(FileNotFoundError):  # another process of the same training was quicker
-            _set_aside(folder).rename(folder)
+            name_while_replaced(folder).rename(folder)
 
 
 def _whole(folder: Path) -> Path:
     """Where the checkpoint ``folder`` lies: there, or set aside while another takes its place."""
-    return _set_aside(folder) if not folder.exists() and _set_aside(folder).is_dir() else folder
-
-
-def _set_aside(folder: Path) -> Path:
-    """Where a checkpoint lies while another takes its place."""
-    return folder.with_name(f".{folder.name}.old")
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    if os.name == "nt":
-        return  # it opens no folders, and flushes no file opened for reading
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    old = name_while_replaced(folder)
+    return old if not folder.exists() and old.is_dir() else folder
 
 
 def _write(checkpoint: Checkpoint, fresh: Path) -> None:

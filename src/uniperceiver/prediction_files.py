@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, Self, TextIO, get_args
 
 from PIL import Image
 
+from uniperceiver.atomic_files import name_while_written
 from uniperceiver.picture_sources import Failure, NamedPicture
 from uniperceiver.predictions import Answer, Caption, Classification, Detection, Embedding, Match
 
@@ -89,7 +90,7 @@ class PredictionFolder:
             file.close()
         if kind is None:
             for path in self._files:
-                path.with_name(f".{path.name}.writing").replace(path)
+                name_while_written(path).replace(path)
             if self._coco is not None:
                 (self.folder / "predictions.coco.json").write_text(json.dumps(self._coco.to_json()), encoding="utf-8")
 
@@ -126,7 +127,7 @@ class PredictionFolder:
 
     def _open(self, name: str) -> TextIO:
         path = self.folder / name
-        self._files[path] = path.with_name(f".{name}.writing").open("w", encoding="utf-8")
+        self._files[path] = name_while_written(path).open("w", encoding="utf-8")
         return self._files[path]
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
 
+from uniperceiver.atomic_files import written_whole
 from uniperceiver.config import ConfigError, ModelConfig, TrainConfig, load_config, load_train_config, to_data
 from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
 from uniperceiver.evaluation.report import StreamReport
@@ -107,7 +107,7 @@ def execute(run: Run, device: str, keeps_checkpoint: bool) -> RunResult:
 
 
 def _write_results(run: Run, reports: dict[str, StreamReport]) -> None:
-    """In one step, since the file says that the run is finished."""
+    """Whole or not at all, since the file says that the run is finished."""
     content = {
         "schema": 1,
         "run": run.folder.name,
@@ -125,9 +125,8 @@ def _write_results(run: Run, reports: dict[str, StreamReport]) -> None:
             for name, report in reports.items()
         },
     }
-    fresh = run.results_file.with_suffix(".writing")
-    fresh.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(fresh, run.results_file)
+    with written_whole(run.results_file) as fresh:
+        fresh.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_result(run: Run) -> RunResult:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from uniperceiver.atomic_files import write_whole
 from uniperceiver.retrieval_index.index import Hit, RetrievalIndex
-from uniperceiver.retrieval_index.segments import RetrievalIndexError, write_whole
+from uniperceiver.retrieval_index.segments import RetrievalIndexError
 
 ROWS_PER_CELL = 39
 """Vectors that FAISS wants for each cell it divides the space into."""

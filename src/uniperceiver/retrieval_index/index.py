@@ -13,10 +13,11 @@ from typing import Any, Self
 import numpy as np
 from torch import Tensor
 
+from uniperceiver.atomic_files import write_whole
 from uniperceiver.data.images import PICTURE_SUFFIXES, ImageError, decode_image
 from uniperceiver.picture_sources import Failure
 from uniperceiver.predictor import Predictor
-from uniperceiver.retrieval_index.segments import Entry, RetrievalIndexError, Segment, write_segment, write_whole
+from uniperceiver.retrieval_index.segments import Entry, RetrievalIndexError, Segment, write_segment
 
 FORMAT = 1
 SEGMENT = 256

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -12,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
+
+from uniperceiver.atomic_files import write_whole
 
 
 class RetrievalIndexError(ValueError):
@@ -72,14 +73,3 @@ def write_segment(path: Path, vectors: np.ndarray, entries: Sequence[Entry]) -> 
     """Write vectors (n, D) of n entries, whole or not at all."""
     metadata = {"entries": json.dumps([asdict(entry) for entry in entries])}
     write_whole(path, save({"vectors": np.ascontiguousarray(vectors, dtype=np.float32)}, metadata))
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, also after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.writing")
-    with fresh.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)

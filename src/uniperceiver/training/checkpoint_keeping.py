@@ -13,6 +13,7 @@ import os
 import shutil
 from pathlib import Path
 
+from uniperceiver.atomic_files import name_while_written, replace_folder
 from uniperceiver.checkpoint import BestSoFar
 
 NEWEST, BEST, KEPT = "checkpoint", "best", "kept"
@@ -40,15 +41,10 @@ def copy_checkpoint(source: Path, target: Path) -> None:
     the one between two renames; an older one there is replaced.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f".{target.name}.writing")
+    fresh = name_while_written(target)
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(source, fresh, copy_function=_link)
-    old = target.with_name(f".{target.name}.old")
-    if target.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        target.rename(old)
-    fresh.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+    replace_folder(fresh, target)
 
 
 def _link(source: str, target: str) -> None:
