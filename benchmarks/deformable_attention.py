@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from measuring import KEPT_HEAP, Row, arguments, best_seconds, keep_heap, report
+from measuring import Row, arguments, best_seconds, keep_heap, report
 from torch import Tensor
 from transformers.models.deformable_detr.modeling_deformable_detr import MultiScaleDeformableAttention
 
+from uniperceiver.allocator import KEPT_HEAP
 from uniperceiver.model.layers.deformable_attention import sample_levels_with_pytorch
 from uniperceiver.model.layers.deformable_attention_kernel import load_kernel, sample_levels_with_kernel
 

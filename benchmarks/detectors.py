@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import KEPT_HEAP, Row, arguments, best_seconds, keep_heap, report
+from measuring import Row, arguments, best_seconds, keep_heap, report
 from torch import nn
 
+from uniperceiver.allocator import KEPT_HEAP
 from uniperceiver.batches import ImageBatch
 from uniperceiver.config import load_config
 from uniperceiver.likelihood import log_likelihood

@@ -13,12 +13,7 @@ from typing import Literal
 
 import torch
 
-KEPT_HEAP = {
-    "MALLOC_TOP_PAD_": "268435456",
-    "MALLOC_TRIM_THRESHOLD_": "4294967296",
-    "MALLOC_MMAP_THRESHOLD_": "4294967296",
-}
-"""An allocator that returns no memory to the system, which spares large temporaries their page faults."""
+from uniperceiver.allocator import KEPT_HEAP
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,16 @@ import ctypes
 import os
 import sys
 
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
-"""Names of glibc's settings in malloc.h."""
-KEPT = 2**31 - 1
-"""Bytes: free memory up to this is kept, and buffers up to this come from it."""
-GROWTH = 2**26
-"""Bytes by which the heap grows beyond what is asked for."""
+KEPT_HEAP = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**32),  # buffers of up to so many bytes come from the heap
+    "MALLOC_TRIM_THRESHOLD_": str(2**32),  # so much free memory at its end stays with it
+    "MALLOC_TOP_PAD_": str(2**26),  # it grows by so much beyond what is asked for
+}
+"""glibc's settings for a heap that is kept, as the environment of a process that is to be started."""
+_NUMBERS = {"MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_TOP_PAD_": -2, "MALLOC_MMAP_THRESHOLD_": -3}
+"""The same settings in malloc.h."""
+_LARGEST = 2**31 - 1
+"""Bytes that `mallopt` takes, a C int."""
 
 
 def keep_heap() -> bool:
@@ -28,6 +32,5 @@ def keep_heap() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:  # musl has none
         return False
-    settings = ((_MMAP_THRESHOLD, KEPT), (_TRIM_THRESHOLD, KEPT), (_TOP_PAD, GROWTH))
-    accepted = [mallopt(name, value) == 1 for name, value in settings]
+    accepted = [mallopt(_NUMBERS[name], min(int(size), _LARGEST)) == 1 for name, size in KEPT_HEAP.items()]
     return all(accepted)

@@ -12,15 +12,9 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from uniperceiver.allocator import KEPT_HEAP
 from uniperceiver.config import TrainConfig
 from uniperceiver.training.train import train
-
-HEAP_KEPT = {
-    "MALLOC_MMAP_THRESHOLD_": "4294967296",
-    "MALLOC_TRIM_THRESHOLD_": "4294967296",
-    "MALLOC_TOP_PAD_": "67108864",
-}
-"""glibc keeps freed memory: a step allocates the same large buffers again, and a fresh page costs more than its use."""
 
 
 def train_in_processes(
@@ -33,7 +27,7 @@ def train_in_processes(
 ) -> Path:
     """`train` in this many processes, each with its share of the processor: the same as under ``torchrun``.
 
-    A step has the configured batch in every process. One process gains too: its memory is managed as training needs.
+    A step has the configured batch in every process. One process gains too: its heap is kept (`allocator.KEPT_HEAP`).
 
     Raises:
         ChildProcessError: a process failed; its own error is above it on stderr.
@@ -49,7 +43,7 @@ def train_in_processes(
         max_restarts=0,  # started again, it would find its own checkpoint and stop at that instead of the real error
     )
     threads = str(max(1, (os.cpu_count() or 1) // processes))
-    with _environment({"OMP_NUM_THREADS": threads, **HEAP_KEPT}):
+    with _environment({"OMP_NUM_THREADS": threads, **KEPT_HEAP}):
         try:
             elastic_launch(settings, train)(config, folder, resume, device, show_bar)
         except SignalException as signal:
