@@ -94,7 +94,9 @@ def _evaluate_stream(checkpoint: Checkpoint, name: str, stream: StreamConfig) ->
     """The report of a stream and, where it has data of names that training never saw, of these."""
     assert stream.evaluation is not None
     kind = stream.task.kind
-    evaluated, training = open_data_for(kind, stream.evaluation), open_data_for(kind, stream.dataset)
+    evaluated = open_data_for(kind, stream.evaluation)
+    is_same = stream.dataset == stream.evaluation  # data that were given alone, with --data, are both
+    training = evaluated if is_same else open_data_for(kind, stream.dataset)
     setting = TaskSetting(stream.task, checkpoint.tokenizer, checkpoint.model.config.pixels)
     if name in checkpoint.tasks:
         stored = checkpoint.tasks[name]
