@@ -6,7 +6,9 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +19,8 @@ from uniperceiver.data.transforms import DetectionResize, Transform
 from uniperceiver.model.image_encoder import ImageFeatures, KeptProposals
 from uniperceiver.model.segments import Segment
 from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.predictions import Answer, Caption, Classification, Detection, Match
+from uniperceiver.predictor.pictures import Picture, listed, upright
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,11 @@ class EncodedPicture:
     def size(self) -> tuple[int, int]:
         """(H, W) in pixels."""
         return self.pixels.shape[1], self.pixels.shape[2]
+
+
+Pictures = Picture | EncodedPicture | Sequence[Picture | EncodedPicture]
+"""One picture or a list of them, of any sizes and kinds mixed."""
+Result = TypeVar("Result", Classification, Detection, Caption, Match, Answer)
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,14 @@ def joined(features: Sequence[ImageFeatures]) -> ImageFeatures:
         Segment(torch.cat([s.tokens for s in segments]), torch.cat([s.is_padding for s in segments]), "image"),
         None if not proposals else _joined_proposals(proposals),
     )
+
+
+def drawable(results: Sequence[Result], pictures: Pictures) -> list[Result]:
+    """Results that can draw themselves on the pictures that they are of."""
+    return [
+        replace(result, picture=partial(upright, given.pixels if isinstance(given, EncodedPicture) else given))
+        for given, result in zip(listed(pictures), results, strict=True)
+    ]
 
 
 def unannotated(pixels: Tensor, original_size: tuple[int, int]) -> AnnotatedImage:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, TypeVar, get_args
+from typing import Any, Self, get_args
 
 import numpy as np
 import torch
@@ -24,14 +24,16 @@ from uniperceiver.predictions import Answer, Caption, Classification, Detection,
 from uniperceiver.predictor.encoded_picture import (
     EncodedPicture,
     Look,
+    Pictures,
     RecentPictures,
+    drawable,
     joined,
     looks_by_canvas,
     unannotated,
 )
 from uniperceiver.predictor.fingerprint import fingerprint_of
 from uniperceiver.predictor.model_folders import find_checkpoint, model_card, push_checkpoint
-from uniperceiver.predictor.pictures import Picture, listed, to_pixels, upright
+from uniperceiver.predictor.pictures import listed, to_pixels
 from uniperceiver.predictor.precision import Precision, inference
 from uniperceiver.predictor.prepared_tasks import PreparedTasks, checked
 from uniperceiver.predictor.texts import Texts, listed_texts, one_for_each, texts_to_classify, with_slots
@@ -41,10 +43,6 @@ from uniperceiver.tasks.retrieval import RetrievalTask
 from uniperceiver.tasks.task import Task
 from uniperceiver.tasks.text_classification import TextClassificationTask
 from uniperceiver.text_predictions import TextClassification
-
-Pictures = Picture | EncodedPicture | Sequence[Picture | EncodedPicture]
-"""One picture or a list of them, of any sizes and kinds mixed."""
-Result = TypeVar("Result", Classification, Detection, Caption, Match, Answer)
 
 
 class Predictor:
@@ -159,7 +157,7 @@ class Predictor:
             batch = task.collate([unannotated(look.view.pixels, look.picture.size) for look in looks])
             return task.predict(self.model, batch.to(self.device), features, threshold)
 
-        return self._with_pictures(pictures, self._ask("detection", pictures, labels, ask))
+        return drawable(self._ask("detection", pictures, labels, ask), pictures)
 
     def caption(self, pictures: Pictures) -> list[Caption]:
         """A sentence about each picture."""
@@ -188,7 +186,7 @@ class Predictor:
             Match(tuple(texts), cosine, probability)
             for cosine, probability in zip(cosines.cpu().numpy(), probabilities.cpu().numpy(), strict=True)
         ]
-        return self._with_pictures(pictures, found)
+        return drawable(found, pictures)
 
     def embed_image(self, pictures: Pictures) -> np.ndarray:
         """Unit vectors (n, D) float32; their products with those of `embed_text` are the cosines of `match`."""
@@ -267,7 +265,7 @@ class Predictor:
             batch = task.collate([record(look) for look in looks])
             return list(task.predict(self.model, batch.to(self.device), features))
 
-        return self._with_pictures(pictures, self._ask(kind, pictures, candidates, ask))
+        return drawable(self._ask(kind, pictures, candidates, ask), pictures)
 
     def _ask(
         self,
@@ -296,13 +294,6 @@ class Predictor:
                     found = ask(task, same, joined([look.view.features for look in same]))
                     answers |= {look.place: answer for look, answer in zip(same, found, strict=True)}
         return [answers[place] for place in range(len(given))]
-
-    def _with_pictures(self, pictures: Pictures, results: Sequence[Result]) -> list[Result]:
-        """Results that can draw themselves."""
-        return [
-            replace(result, picture=partial(upright, given.pixels if isinstance(given, EncodedPicture) else given))
-            for given, result in zip(listed(pictures), results, strict=True)
-        ]
 
     def _text_representations(self, texts: Sequence[str]) -> Tensor:
         task = self._tasks.find("retrieval", texts).task
