@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import pytest
 import yaml
 
 from uniperceiver.config import (
     ConfigError,
+    ImageSizeConfig,
     ModelConfig,
     MoEConfig,
     OptimizerConfig,
     PlainTextConfig,
     ProposalConfig,
     ProposalLossConfig,
+    ScenesConfig,
     StreamConfig,
     TaskConfig,
     TaskKind,
@@ -111,6 +113,14 @@ def test_values_that_do_not_fit_together_are_refused() -> None:
         OptimizerConfig(clip_norm=1.0)
     with pytest.raises(ConfigError, match="streams is empty"):
         from_data(TrainConfig, {"model": "nano", "streams": {}, "schedule": {"steps": 1}}, "x")
+
+
+@pytest.mark.parametrize(("view", "kind"), [("motions", "classification"), ("motion_captions", "captioning")])
+def test_clips_of_scenes_are_not_mirrored(view: Literal["motions", "motion_captions"], kind: TaskKind) -> None:
+    clips = ScenesConfig(view=view, split="train", images=4)
+    with pytest.raises(ValueError, match=r"image\.flip mirrors half of the training clips.*flip: false"):
+        StreamConfig(TaskConfig(kind), clips, 1, 1.0)
+    assert StreamConfig(TaskConfig(kind, ImageSizeConfig(flip=False)), clips, 1, 1.0).dataset == clips
 
 
 def test_mixed_sampling_needs_plain_adamw() -> None:

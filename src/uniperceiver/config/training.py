@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from uniperceiver.config.constraints import STRICT, Fraction, Positive
 from uniperceiver.config.data import DatasetConfig
+from uniperceiver.config.scenes import ScenesConfig
 from uniperceiver.config.task import TaskConfig
 
 Sampling = Literal["unmixed", "mixed"]
@@ -33,6 +34,15 @@ class StreamConfig:
     held_out_evaluation: DatasetConfig | None = None
     """Data of class names that training never saw, on which the task is evaluated as well, reported as
     ``<stream>-held-out``; None: there are none."""
+
+    def __post_init__(self) -> None:
+        """Mirrored, what moves to the left would be called to move to the right."""
+        has_motion = isinstance(self.dataset, ScenesConfig) and self.dataset.view in {"motions", "motion_captions"}
+        if has_motion and self.task.image.flip:
+            raise ValueError(
+                "image.flip mirrors half of the training clips, and left and right would be wrong: give the task "
+                "image: {flip: false}"
+            )
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -127,7 +127,7 @@ class Video:
     frames: Tensor
     """(V, T, 3, H, W) uint8 RGB, V views of T frames: clips, and in evaluation crops of each. One in training."""
     image_id: str
-    """Its file."""
+    """Its file, or what a composed clip is called."""
 
     @property
     def image(self) -> Tensor:

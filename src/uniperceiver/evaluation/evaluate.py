@@ -10,7 +10,7 @@ import torch
 from rich.progress import Progress
 
 from uniperceiver.data.datasets import Dataset
-from uniperceiver.data.datasets.scenes import SceneCaptions
+from uniperceiver.data.datasets.scenes import SceneCaptions, SceneMotionCaptions
 from uniperceiver.data.loading import evaluation_batches
 from uniperceiver.data.transforms import Transform
 from uniperceiver.evaluation.detection_scoring import DetectionScorer
@@ -92,7 +92,7 @@ def scorer_for(prediction: object, task: Task, dataset: Any, training: Any = Non
             _check_names(task, dataset)
             return DetectionScorer(dataset, training)
         case Caption():
-            scenes = dataset if isinstance(dataset, SceneCaptions) else None
+            scenes = dataset if isinstance(dataset, SceneCaptions | SceneMotionCaptions) else None
             return CaptionScorer(None if training is None else training.texts(), scenes)
         case Embeddings():
             return RetrievalScorer()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from uniperceiver.data.datasets.scenes import SceneCaptions
-from uniperceiver.data.records import CaptionedImage, QuestionedImage
+from uniperceiver.data.datasets.scenes import SceneCaptions, SceneMotionCaptions
+from uniperceiver.data.records import CaptionedImage, CaptionedVideo, QuestionedImage
 from uniperceiver.evaluation.accuracy import most_frequent
 from uniperceiver.evaluation.caption_scores import CaptionScores, caption_scores, central_caption
 from uniperceiver.evaluation.object_names import NameFinder, best_constant_names, name_scores
@@ -18,7 +18,9 @@ from uniperceiver.predictions import Answer, Caption
 class CaptionScorer:
     """BLEU, ROUGE-L and CIDEr-D; where it is known what the pictures show, also whether captions name it."""
 
-    def __init__(self, training: Iterable[str] | None, scenes: SceneCaptions | None = None) -> None:
+    def __init__(
+        self, training: Iterable[str] | None, scenes: SceneCaptions | SceneMotionCaptions | None = None
+    ) -> None:
         """Start empty.
 
         Args:
@@ -32,7 +34,9 @@ class CaptionScorer:
         self.references: list[tuple[str, ...]] = []
         self.shown: list[frozenset[str]] = []
 
-    def add(self, records: Sequence[CaptionedImage], batch: Any, predictions: Sequence[Caption]) -> None:
+    def add(
+        self, records: Sequence[CaptionedImage | CaptionedVideo], batch: Any, predictions: Sequence[Caption]
+    ) -> None:
         """Keep the texts, and what the scenes show."""
         self.looked.at(records)
         self.captions += [prediction.text for prediction in predictions]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from pycocotools import mask as codec
 
-from uniperceiver.config import ImageSizeConfig, ScenesConfig
+from uniperceiver.config import FrameSamplingConfig, ImageSizeConfig, ScenesConfig
 from uniperceiver.data.datasets import open_dataset
 from uniperceiver.data.datasets.scenes import VIEWS, Scenes, SceneView
 from uniperceiver.data.scenes.sources import CutoutError
@@ -82,6 +82,44 @@ def test_texts_and_answers_are_those_of_the_records() -> None:
     assert set(captions.texts()) < set(texts.texts())
 
 
+def test_clips_of_both_views_are_the_same() -> None:
+    motions, captions = scenes("motions"), scenes("motion_captions")
+    assert motions.names == ("moving to the left", "moving to the right", "moving up", "moving down")
+    assert repr(motions) == "scenes of shapes, motions of train (24 records, 12 training names, seed 0)"
+    for index, (motion, caption) in enumerate(zip(all_of(motions), all_of(captions), strict=True)):
+        assert motion.image_id == caption.image_id == f"clip-train-{index}"
+        assert motion.frames.shape == (1, 8, 3, 96, 96)
+        assert motion.frames.dtype == torch.uint8
+        assert torch.equal(motion.frames, caption.frames)
+        assert motion.label == index % 4
+        assert all(motions.names[motion.label].removeprefix("moving ") in text for text in caption.captions)
+        assert captions.shown_names(caption) == frozenset(captions.source.clip(index).middle.counts())
+    assert list(captions.texts()) == [text for record in all_of(captions) for text in record.captions]
+    held_out = scenes("motion_captions", categories="held_out", held_out=3)
+    assert len(held_out.names) == 3
+    assert held_out[0].image_id == "clip-train-held-out-0"
+    assert held_out.shown_names(held_out[1]) <= set(held_out.names)
+
+
+def test_frames_of_clips_are_sampled_as_those_of_videos() -> None:
+    """Seven frames: evenly spaced, interleaved in several clips, from a random start with a stride."""
+    every = scenes("motions", frames=7, sampling=FrameSamplingConfig(7))[5].frames[0]
+    assert len({frame.numpy().tobytes() for frame in every}) == 7
+    evenly = scenes("motions", frames=7, sampling=FrameSamplingConfig(3))[5].frames
+    assert torch.equal(evenly[0], every[[1, 3, 5]])
+    views = scenes("motions", frames=7, sampling=FrameSamplingConfig(3, clips=2))[5].frames
+    assert torch.equal(views, torch.stack([every[[0, 2, 5]], every[[1, 4, 6]]]))
+    strided = scenes("motions", frames=7, sampling=FrameSamplingConfig(2, stride=15))  # half a second: four frames
+    starts = set()
+    for seed in range(12):
+        torch.manual_seed(seed)
+        first, second = strided[5].frames[0]
+        start = next(number for number in range(7) if torch.equal(first, every[number]))
+        assert torch.equal(second, every[start + 4])
+        starts.add(start)
+    assert starts == {0, 1}
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_records_past_the_end(view: str) -> None:
     dataset = scenes(view)
@@ -128,8 +166,16 @@ def test_views_share_their_cutouts_in_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"objects": (4, 2)}, {"objects": (1, 13)}, {"categories": "held_out"}, {"size": 32}, {"view": "boxes"}]
+    "wrong",
+    [
+        {"objects": (4, 2)},
+        {"objects": (1, 13)},
+        {"categories": "held_out"},
+        {"size": 32},
+        {"view": "boxes"},
+        {"frames": 1},
+    ],
 )
 def test_settings_that_are_refused(wrong) -> None:
-    with pytest.raises(ValueError, match=r"objects|held_out|size|view"):
+    with pytest.raises(ValueError, match=r"objects|held_out|size|view|frames"):
         scenes(**({"view": "objects"} | wrong))

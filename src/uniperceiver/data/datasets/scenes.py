@@ -9,15 +9,20 @@ import torch
 from torch import Tensor
 
 from uniperceiver.config import ScenesConfig
+from uniperceiver.config.scenes import FRAMES_A_SECOND
+from uniperceiver.data.datasets.video_files import wanted_frames
 from uniperceiver.data.records import (
     AnnotatedImage,
     AnsweredQuestion,
     CaptionedImage,
+    CaptionedVideo,
     LabelledImage,
+    LabelledVideo,
     ObjectReference,
     QuestionedImage,
     TextRecord,
 )
+from uniperceiver.data.scenes.motion import MOTIONS
 from uniperceiver.data.scenes.scene_source import SceneSource
 from uniperceiver.data.scenes.sentences import CAPTIONS, STATEMENTS
 from uniperceiver.run_lengths import encoded
@@ -34,7 +39,11 @@ class SceneView:
             ModuleNotFoundError: ``openmoji`` without its package.
         """
         self.source = SceneSource(config)
-        self.names = self.source.names
+        self.names = self._names()
+
+    def _names(self) -> tuple[str, ...]:
+        """What labels number."""
+        return self.source.names
 
     def __len__(self) -> int:
         return len(self.source)
@@ -42,8 +51,8 @@ class SceneView:
     def __repr__(self) -> str:
         config = self.source.config
         return (
-            f"scenes of {config.cutouts}, {config.view} of {config.split} ({len(self)} records, {len(self.names)} "
-            f"{config.categories.replace('_', '-')} names, seed {config.seed})"
+            f"scenes of {config.cutouts}, {config.view} of {config.split} ({len(self)} records, "
+            f"{len(self.source.names)} {config.categories.replace('_', '-')} names, seed {config.seed})"
         )
 
 
@@ -110,7 +119,7 @@ class SceneCaptions(SceneView):
         for index in range(len(self)):
             yield from self.source.captions(index)
 
-    def shown_names(self, record: CaptionedImage) -> frozenset[str]:
+    def shown_names(self, record: CaptionedImage | CaptionedVideo) -> frozenset[str]:
         """The names of what a record of this data set shows."""
         return frozenset(self.source.layout(int(record.image_id.rpartition("-")[2])).counts())
 
@@ -150,7 +159,48 @@ class SceneTexts(SceneView):
             yield from self.source.texts(scene)
 
 
-Scenes = SceneObjects | SceneLabels | SceneCaptions | SceneQuestions | SceneTexts
+class SceneClips(SceneView):
+    """What the views of clips share: frames, sampled as those of a video file (`wanted_frames`)."""
+
+    def clip_id(self, index: int) -> str:
+        """What a clip is called in records."""
+        return f"clip-{self.source.scene_id(index)}"
+
+    def views(self, index: int) -> Tensor:
+        """(V, T, 3, size, size) uint8 RGB. With ``sampling.stride`` the start is drawn from torch's generator."""
+        config = self.source.config
+        numbers = wanted_frames(config.frames, FRAMES_A_SECOND, config.sampling)
+        frames = torch.from_numpy(self.source.paint_frames(self.source.clip(index), numbers)).permute(0, 3, 1, 2)
+        return frames.unflatten(0, (config.sampling.frames, config.sampling.clips)).transpose(0, 1)
+
+
+class SceneMotions(SceneClips):
+    """Clips with the class of their motion; the classes take turns."""
+
+    def _names(self) -> tuple[str, ...]:
+        return MOTIONS
+
+    def __getitem__(self, index: int) -> LabelledVideo:
+        return LabelledVideo(self.views(index), self.clip_id(index), self.source.clip(index).label)
+
+
+class SceneMotionCaptions(SceneClips):
+    """Clips with captions."""
+
+    def __getitem__(self, index: int) -> CaptionedVideo:
+        return CaptionedVideo(self.views(index), self.clip_id(index), self.source.motion_captions(index))
+
+    def texts(self) -> Iterator[str]:
+        """Every caption, without painting a frame."""
+        for index in range(len(self)):
+            yield from self.source.motion_captions(index)
+
+    def shown_names(self, record: CaptionedImage | CaptionedVideo) -> frozenset[str]:
+        """The names of what a record of this data set shows."""
+        return frozenset(self.source.clip(int(record.image_id.rpartition("-")[2])).middle.counts())
+
+
+Scenes = SceneObjects | SceneLabels | SceneCaptions | SceneQuestions | SceneTexts | SceneMotions | SceneMotionCaptions
 
 VIEWS: dict[str, type[Scenes]] = {
     "objects": SceneObjects,
@@ -158,6 +208,8 @@ VIEWS: dict[str, type[Scenes]] = {
     "captions": SceneCaptions,
     "questions": SceneQuestions,
     "texts": SceneTexts,
+    "motions": SceneMotions,
+    "motion_captions": SceneMotionCaptions,
 }
 
 

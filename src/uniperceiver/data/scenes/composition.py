@@ -14,6 +14,7 @@ from uniperceiver.data.scenes.backgrounds import paint_background
 from uniperceiver.data.scenes.colours import COLOURS
 from uniperceiver.data.scenes.cutouts import OPAQUE, Cutout
 from uniperceiver.data.scenes.layout import Layout, PlacedObject
+from uniperceiver.data.scenes.motion import MovingLayout
 from uniperceiver.data.scenes.photographs import cut_background
 
 TINT_SHADE = 0.65
@@ -42,11 +43,30 @@ def paint(layout: Layout, cutouts: Sequence[Cutout], photographs: Sequence[Image
 
     ``photographs`` may be empty where the layout's background has a colour.
     """
+    return _paint_over(_ground(layout, photographs), layout, cutouts)
+
+
+def paint_frames(
+    clip: MovingLayout,
+    numbers: Sequence[int],
+    cutouts: Sequence[Cutout],
+    photographs: Sequence[Image.Image] = (),
+) -> np.ndarray:
+    """Frames of a clip by number, (T, size, size, 3) uint8 RGB: each is the image that `paint` makes of its layout."""
+    ground = _ground(clip.middle, photographs)
+    return np.stack([_paint_over(ground.copy(), clip.frame(number), cutouts).image for number in numbers])
+
+
+def _ground(layout: Layout, photographs: Sequence[Image.Image]) -> np.ndarray:
+    """(size, size, 3) uint8: the background alone."""
     draw = random.Random(layout.paint_seed)
     if layout.background is None:
-        image = cut_background(photographs, layout.size, draw)
-    else:
-        image = paint_background(layout.background, layout.size, draw)
+        return cut_background(photographs, layout.size, draw)
+    return paint_background(layout.background, layout.size, draw)
+
+
+def _paint_over(image: np.ndarray, layout: Layout, cutouts: Sequence[Cutout]) -> Scene:
+    """Paint the objects of a layout onto ``image``."""
     masks = np.zeros((len(layout.objects), layout.size, layout.size), dtype=bool)
     for number, placed in enumerate(layout.objects):
         left, top, pixels = _turned_cutout(placed, cutouts[placed.cutout], layout.size)

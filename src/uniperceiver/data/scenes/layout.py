@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,8 @@ ATTEMPTS = 30
 """Places tried for an object before the scene goes on without it; every eighth makes it smaller."""
 MARGIN = 0.12
 """One object is left of another when their centres are this far apart, in widths of the scene."""
+Box = tuple[float, float, float, float]
+"""(x0, y0, x1, y1) in pixels."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ class PlacedObject:
     is_mirrored: bool
     centre: tuple[float, float]
     """Where the cut-out's centre lies, x and y in pixels."""
-    box: tuple[float, float, float, float]
-    """(x0, y0, x1, y1) in pixels, before anything lies over it."""
+    box: Box
+    """Before anything lies over it."""
     area: float
     """Opaque pixels before anything lies over them."""
     gain: tuple[float, float, float]
@@ -128,19 +130,31 @@ def lay_out(choices: Sequence[Sequence[Choice]], rules: SceneRules, key: str, la
     """
     draw = random.Random(key)
     background = draw.choice(BACKGROUND_COLOURS)
-    labels = _labels(draw, len(choices), rules.objects) if label is None else [label]
+    labels = draw_labels(draw, len(choices), rules.objects) if label is None else [label]
     placed: list[PlacedObject] = []
     for chosen in labels:
-        candidates = [c for c in choices[chosen] if c.colour != background] or choices[chosen]
-        found = _place(draw, draw.choice(candidates), rules, placed, background)
+        choice = draw_cutout(draw, choices[chosen], background)
+        found = place_object(draw, choice, rules, background, lambda box: hides_little(box, placed, rules.occlusion))
         if found is not None:
             placed.append(found)
-    # Drawn apart, so that scenes are the same with photographs and without, but for their background.
+    return Layout(tuple(placed), shown_background(background, rules, key), rules.size, draw.getrandbits(63))
+
+
+def shown_background(colour: str, rules: SceneRules, key: str) -> str | None:
+    """The background of a key's scene: of that colour, or a photograph (None).
+
+    Drawn apart, so that scenes are the same with photographs and without, but for their background.
+    """
     is_photographed = random.Random(f"{key}/photographed").random() < rules.photographed
-    return Layout(tuple(placed), None if is_photographed else background, rules.size, draw.getrandbits(63))
+    return None if is_photographed else colour
 
 
-def _labels(draw: random.Random, classes: int, objects: tuple[int, int]) -> list[int]:
+def draw_cutout(draw: random.Random, candidates: Sequence[Choice], background: str) -> Choice:
+    """One of the cut-outs of a class, of another colour than the background where there is any."""
+    return draw.choice([c for c in candidates if c.colour != background] or candidates)
+
+
+def draw_labels(draw: random.Random, classes: int, objects: tuple[int, int]) -> list[int]:
     """Classes of the objects of one scene: different ones, but for one that may come several times."""
     number = draw.randint(*objects)
     copies = 1
@@ -153,10 +167,24 @@ def _labels(draw: random.Random, classes: int, objects: tuple[int, int]) -> list
     return labels
 
 
-def _place(
-    draw: random.Random, choice: Choice, rules: SceneRules, others: Sequence[PlacedObject], background: str
+def place_object(
+    draw: random.Random,
+    choice: Choice,
+    rules: SceneRules,
+    background: str,
+    is_free: Callable[[Box], bool],
+    room: float = 0.0,
 ) -> PlacedObject | None:
-    """An object at a place where it fits; None when none was found. The first object always fits."""
+    """An object at a place where it fits; None when none was found.
+
+    Args:
+        draw: what all of the scene is drawn from.
+        choice: the cut-out.
+        rules: what scenes are like.
+        background: its colour, which no tint has.
+        is_free: whether a box may be taken.
+        room: pixels that are left between the object and the sides of the picture.
+    """
     low, high = rules.scale
     side = rules.size * draw.uniform(low, high)
     is_tinted = choice.colour is None and not _names_a_colour(choice.name) and draw.random() < rules.tinted
@@ -170,12 +198,13 @@ def _place(
     for attempt in range(ATTEMPTS):
         if attempt % 8 == 7:
             side = max(low * rules.size, 0.8 * side)
-        scale = _fitting(side / choice.outline.side, lows, highs, rules.size)
+        scale = _fitting(side / choice.outline.side, lows, highs, rules.size - 2 * room)
         x, y = (
-            draw.uniform(-scale * least, rules.size - scale * most) for least, most in zip(lows, highs, strict=True)
+            draw.uniform(room - scale * least, rules.size - room - scale * most)
+            for least, most in zip(lows, highs, strict=True)
         )
         box = (x + scale * lows[0], y + scale * lows[1], x + scale * highs[0], y + scale * highs[1])
-        if _hides_little(box, others, rules.occlusion):
+        if is_free(box):
             return PlacedObject(
                 label=choice.label,
                 name=choice.name,
@@ -203,15 +232,16 @@ def _turned(hull: np.ndarray, angle: float, is_mirrored: bool) -> np.ndarray:
     return np.stack([cos * x - sin * y, sin * x + cos * y], axis=1)
 
 
-def _fitting(scale: float, lows: Sequence[float], highs: Sequence[float], size: int) -> float:
-    """``scale``, or as much of it as fits into the picture."""
+def _fitting(scale: float, lows: Sequence[float], highs: Sequence[float], size: float) -> float:
+    """``scale``, or as much of it as fits into a square."""
     return min(scale, 0.98 * size / max(high - low for low, high in zip(lows, highs, strict=True)))
 
 
-def _hides_little(box: tuple[float, float, float, float], others: Sequence[PlacedObject], occlusion: float) -> bool:
+def hides_little(box: Box, others: Sequence[PlacedObject], occlusion: float) -> bool:
     """Whether an object in ``box`` keeps the others visible; boxes bound what is hidden.
 
-    The others may have been placed over one another: what all later boxes share with an object's box counts.
+    The others may have been placed over one another: what all later boxes share with an object's box counts. Nothing is
+    hidden by the first object.
     """
     for place, other in enumerate(others):
         hidden = _shared(box, other.box) + sum(_shared(later.box, other.box) for later in others[place + 1 :])
@@ -220,6 +250,6 @@ def _hides_little(box: tuple[float, float, float, float], others: Sequence[Place
     return True
 
 
-def _shared(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
+def _shared(a: Box, b: Box) -> float:
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     return width * height if width > 0 and height > 0 else 0.0

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from uniperceiver.config import ScenesConfig
 from uniperceiver.data.scenes.categories import choices_of, choose_categories
-from uniperceiver.data.scenes.composition import Scene, paint
+from uniperceiver.data.scenes.composition import Scene, paint, paint_frames
 from uniperceiver.data.scenes.cutouts import open_cutouts
 from uniperceiver.data.scenes.layout import Layout, SceneRules, lay_out
+from uniperceiver.data.scenes.motion import DIRECTIONS, MovingLayout, lay_out_clip
+from uniperceiver.data.scenes.motion_sentences import motion_captions
 from uniperceiver.data.scenes.photographs import open_photographs
 from uniperceiver.data.scenes.questions import Question, questions
 from uniperceiver.data.scenes.sentences import captions, statements
@@ -17,6 +22,8 @@ SCALE = (0.16, 0.5)
 """An object's longer side in sides of the scene."""
 SINGLE_SCALE = (0.4, 0.85)
 """The same where it is alone in the picture."""
+CLIP_SCALE = (0.16, 0.35)
+"""The same in clips, where what moves needs room."""
 RESOLUTIONS = (128, 256)
 """Pixels a side at which cut-outs are kept: the first for scenes of up to twice as many, the other for larger ones."""
 
@@ -62,13 +69,28 @@ class SceneSource:
         rules = replace(self._rules, scale=SINGLE_SCALE)
         return lay_out(self._choices, rules, f"single/{self._key}/{index}", label=index % len(self.names))
 
+    def clip(self, index: int) -> MovingLayout:
+        """What moves where in clip ``index``; the directions take turns."""
+        _check(index, len(self))
+        rules = replace(self._rules, scale=CLIP_SCALE)
+        direction = list(DIRECTIONS)[index % len(DIRECTIONS)]
+        return lay_out_clip(self._choices, rules, f"clip/{self._key}/{index}", direction, self.config.frames)
+
     def paint(self, layout: Layout) -> Scene:
         """The picture of a layout of this source."""
         return paint(layout, self.cutouts, self._photographs)
 
+    def paint_frames(self, clip: MovingLayout, numbers: Sequence[int]) -> np.ndarray:
+        """Frames of a clip of this source by number, (T, size, size, 3) uint8 RGB."""
+        return paint_frames(clip, numbers, self.cutouts, self._photographs)
+
     def captions(self, index: int) -> tuple[str, ...]:
         """`sentences.CAPTIONS` captions of scene ``index``."""
         return captions(self.layout(index))
+
+    def motion_captions(self, index: int) -> tuple[str, ...]:
+        """`sentences.CAPTIONS` captions of clip ``index``."""
+        return motion_captions(self.clip(index))
 
     def texts(self, index: int) -> tuple[str, ...]:
         """Captions, then `sentences.STATEMENTS` statements about scene ``index``."""

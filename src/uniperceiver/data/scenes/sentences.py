@@ -22,13 +22,13 @@ def captions(layout: Layout) -> tuple[str, ...]:
 
     With one object: its colour, its place and the background instead of counts and relations.
     """
-    background = _background(layout)
-    listed = joined(_groups(layout))
+    background = background_of(layout)
+    listed = joined(groups_of(layout))
     number = len(layout.objects)
     things = "one object" if number == 1 else f"{NUMBERS[number]} objects"
     return (
         f"{listed} on {background}",
-        f"a picture of {joined(_groups(layout, with_colour=True))}",
+        f"a picture of {joined(groups_of(layout, with_colour=True))}",
         _relation_caption(layout),
         f"{things} on {background}: {listed}",
         _place_caption(layout),
@@ -48,7 +48,7 @@ def statements(layout: Layout, key: str) -> tuple[str, ...]:
     return (
         f"how many {_several(name)} are there? there {be(number)} {counted(number, name)}.",
         f"{joined(groups)} {be(total)} {things}.",
-        f"the background is {layout.background or 'a photograph'}: {joined(groups)} on {_background(layout)}.",
+        f"the background is {layout.background or 'a photograph'}: {joined(groups)} on {background_of(layout)}.",
         f"there {be(number)} {counted(number, name)}." if pair is None else _both_ways(*pair),
     )
 
@@ -87,7 +87,8 @@ OPPOSITE = {
 }
 
 
-def _background(layout: Layout) -> str:
+def background_of(layout: Layout) -> str:
+    """``a blue background``, ``a photograph``."""
     return "a photograph" if layout.background is None else counted(1, "background", layout.background)
 
 
@@ -105,7 +106,7 @@ def _several(name: str) -> str:
     return counted(2, name).removeprefix("two ") if is_plural(name) else plural(name)
 
 
-def _groups(layout: Layout, with_colour: bool = False, without: Sequence[PlacedObject] = ()) -> list[str]:
+def groups_of(layout: Layout, with_colour: bool = False, without: Sequence[PlacedObject] = ()) -> list[str]:
     """``two dogs``, ``a red cup``: what there is, by the leftmost of each name."""
     groups = []
     for name in layout.counts():
@@ -121,7 +122,7 @@ def _relation_caption(layout: Layout) -> str:
     """``a large dog to the left of a cat, and two cups``; it begins with what lies furthest to the left."""
     found = _relations(layout)
     if not found:
-        return f"there {be(_first_count(layout))} {joined(_groups(layout, with_colour=True))}"
+        return f"there {be(_first_count(layout))} {joined(groups_of(layout, with_colour=True))}"
     side, a, b = min(found, key=lambda relation: (relation[1].x, relation[2].x))
     sizes = ("", "")
     if a.area > SIZE_RATIO * b.area:
@@ -129,7 +130,7 @@ def _relation_caption(layout: Layout) -> str:
     elif b.area > SIZE_RATIO * a.area:
         sizes = ("small", "large")
     sentence = f"{counted(1, a.name, sizes[0])} {side} {counted(1, b.name, sizes[1])}"
-    rest = _groups(layout, without=(a, b))
+    rest = groups_of(layout, without=(a, b))
     return f"{sentence}, and {joined(rest)}" if rest else sentence
 
 
