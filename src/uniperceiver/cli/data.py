@@ -28,8 +28,14 @@ def compose(
     ] = None,
     held_out: Annotated[int, typer.Option("--held-out", min=0, help="Names kept for a part with novel objects.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives other scenes and other names.")] = 0,
+    clips: Annotated[
+        int, typer.Option(min=0, help="Training clips of moving objects; val and test get a tenth each. Needs PyAV.")
+    ] = 0,
 ) -> None:
-    """Compose pictures from cut-outs, with boxes, masks, captions and questions, as files in public formats."""
+    """Compose pictures from cut-outs, with boxes, masks, captions and questions, as files in public formats.
+
+    With --clips also videos of moving objects, with classes and captions.
+    """
     from uniperceiver.config import ScenesConfig
     from uniperceiver.data.scenes.export import compose as write
 
@@ -43,7 +49,7 @@ def compose(
         size=size,
         seed=seed,
     )
-    for path in write(config, out):
+    for path in write(config, out, clips):
         typer.echo(str(path))
 
 

@@ -45,7 +45,7 @@ def read_clips(path: Path, sampling: FrameSamplingConfig) -> Tensor:
         DatasetError: not a video, broken, without a frame, too large or too long.
         ImportError: without the extra ``video``.
     """
-    av = _av()
+    av = import_av()
     try:
         total, rate = _measure(av, path)
         wanted = wanted_frames(total, rate, sampling)
@@ -97,7 +97,12 @@ def _decode(av: ModuleType, path: Path, wanted: set[int]) -> dict[int, np.ndarra
     return kept
 
 
-def _av() -> ModuleType:
+def import_av() -> ModuleType:
+    """PyAV.
+
+    Raises:
+        ImportError: without the extra ``video``.
+    """
     try:
         import av
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Scenes written to disk in the formats of COCO, Karpathy and VQAv2, for any program to read."""
+"""Scenes written to disk in the formats of COCO, Karpathy and VQAv2, for any program to read; clips as videos."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 from PIL import Image
 
 from uniperceiver.config import ScenesConfig
+from uniperceiver.data.datasets.video_files import import_av
+from uniperceiver.data.scenes.clip_export import write_clips
 from uniperceiver.data.scenes.composition import Scene
 from uniperceiver.data.scenes.cutouts import attributions
 from uniperceiver.data.scenes.layout import Layout
@@ -33,12 +35,13 @@ class Part:
     first_category: int
 
 
-def compose(config: ScenesConfig, out: Path) -> list[Path]:
+def compose(config: ScenesConfig, out: Path, clips: int = 0) -> list[Path]:
     """Write ``config.images`` training scenes, and a tenth as many, at least one, each for val, test and, if names are
     held out, novel; whatever ``config`` says of view, split and categories.
 
     Pictures go to ``out/images/PART``; ``out/annotations`` gets ``instances_PART.json``, ``questions_PART.json``,
-    ``answers_PART.json`` and ``texts_PART.txt`` for each part, and ``captions.json`` for all.
+    ``answers_PART.json`` and ``texts_PART.txt`` for each part, and ``captions.json`` for all. With ``clips``, as many
+    training clips and a tenth as many for each other part go to ``out/clips`` (`write_clips`).
 
     Returns:
         The annotation files.
@@ -46,7 +49,10 @@ def compose(config: ScenesConfig, out: Path) -> list[Path]:
     Raises:
         CutoutError: ``out`` holds files already, or the cut-outs cannot be used.
         ModuleNotFoundError: cut-outs of a package that is not installed.
+        ImportError: clips without the extra ``video``.
     """
+    if clips:
+        import_av()  # before anything is written
     if out.exists() and any(out.iterdir()):
         raise CutoutError(f"{out} is not empty: give a new folder")
     parts = _parts(config)
@@ -64,6 +70,9 @@ def compose(config: ScenesConfig, out: Path) -> list[Path]:
         written[-1].write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
     written.append(annotations / "captions.json")
     written[-1].write_text(json.dumps({"dataset": "scenes", "images": captions}), encoding="utf-8")
+    if clips:
+        for part in _parts(replace(config, images=clips)):
+            written += write_clips(part.source, part.name, out / "clips")
     if said := attributions(config.cutouts):
         (out / "LICENSE.txt").write_text("".join(f"{text}\n" for text in said), encoding="utf-8")
     return written
