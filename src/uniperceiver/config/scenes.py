@@ -23,7 +23,7 @@ class ScenesConfig:
     view: Literal["objects", "labels", "captions", "questions", "texts", "motions", "motion_captions"]
     """What records are: pictures with objects, one-object pictures with a class, pictures with captions, with a
     question, or sentences alone; clips of moving objects with the class of the motion, or with captions. All but
-    ``labels`` speak of the same scenes, and both views of clips of the same clips."""
+    ``labels`` and clips speak of the same scenes; both views of clips show the same clips."""
     split: Literal["train", "val", "test"]
     """Splits share neither scenes nor, without ``share_instances``, cut-outs."""
     images: Positive
@@ -62,7 +62,7 @@ class ScenesConfig:
     frames: Annotated[int, Field(ge=2)] = 16
     """Of a clip."""
     sampling: FrameSamplingConfig = field(default_factory=FrameSamplingConfig)
-    """Which frames of a clip are looked at; a clip has `FRAMES_A_SECOND`."""
+    """Which frames of a clip, which has `FRAMES_A_SECOND`, are looked at; a ``stride`` begins at a random one."""
     seed: int = 0
 
     def __post_init__(self) -> None:
