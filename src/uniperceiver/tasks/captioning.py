@@ -22,7 +22,7 @@ from uniperceiver.tasks.beam_search import beam_search
 from uniperceiver.tasks.candidates import CandidateSet
 from uniperceiver.tasks.task import TaskSetting, TextData, seeded_generator
 from uniperceiver.tasks.visual_input import encode_visual, visual_batch
-from uniperceiver.tasks.vocabulary import next_words, places_of_tokens, word_tokens
+from uniperceiver.tasks.vocabulary import find_vocabulary, next_words, places_of_tokens
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,7 @@ class CaptioningTask:
     @classmethod
     def find_candidates(cls, setting: TaskSetting, dataset: TextData) -> CandidateSet:
         """The vocabulary, restricted if the configuration says so, and the end token."""
-        texts = dataset.texts() if setting.config.vocabulary_from_data else ()
-        ids = word_tokens(setting.config, texts, setting.tokenizer)
-        return CandidateSet.from_token_ids([setting.tokenizer.end_id, *ids], setting.tokenizer)
+        return find_vocabulary(setting, dataset, with_end=True)
 
     def collate(self, records: Sequence[CaptionedImage | CaptionedVideo]) -> CaptioningBatch:
         """Captions drawn for every picture. They have no start token, but the end, which long ones keep when cut.

@@ -23,7 +23,8 @@ from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.tasks.candidates import CandidateSet
 from uniperceiver.tasks.task import TaskSetting, TextData, seeded_generator
-from uniperceiver.tasks.vocabulary import next_words, places_of_tokens, word_tokens
+from uniperceiver.tasks.visual_input import pictures_of_texts
+from uniperceiver.tasks.vocabulary import find_vocabulary, next_words, places_of_tokens
 from uniperceiver.text_predictions import PredictedWords
 
 LISTED = 5
@@ -66,9 +67,7 @@ class LanguageModelingTask:
     @classmethod
     def find_candidates(cls, setting: TaskSetting, dataset: TextData) -> CandidateSet:
         """The vocabulary, restricted if the configuration says so, and the end token."""
-        texts = dataset.texts() if setting.config.vocabulary_from_data else ()
-        ids = word_tokens(setting.config, texts, setting.tokenizer)
-        return CandidateSet.from_token_ids([setting.tokenizer.end_id, *ids], setting.tokenizer)
+        return find_vocabulary(setting, dataset, with_end=True)
 
     def collate(self, records: Sequence[TextRecord | CaptionedImage]) -> LanguageModelingBatch:
         """Texts without a start token, but with the end, which long ones keep when cut; of captions, one is drawn.
@@ -76,16 +75,12 @@ class LanguageModelingTask:
         Raises:
             ValueError: texts alone and texts with pictures together.
         """
-        tokenizer, backbone = self.setting.tokenizer, self.setting.backbone
-        generator = seeded_generator()
-        pictures = [record.image for record in records if isinstance(record, CaptionedImage)]
-        if pictures and len(pictures) < len(records):
-            raise ValueError("a batch of texts with and without pictures: give each kind a stream of its own")
+        tokenizer, generator = self.setting.tokenizer, seeded_generator()
+        images = pictures_of_texts(records, self.setting.backbone)
         texts = [r.text if isinstance(r, TextRecord) else generator.choice(r.captions) for r in records]
         rows = tokenizer.encode_batch(texts, self.setting.config.max_tokens - 1, special=False)
         ids = [[*row, tokenizer.end_id] for row in rows]
         text, targets = next_words(ids, self._places, tokenizer, self.setting.config.slots)
-        images = ImageBatch.from_images(pictures, backbone.image_mean, backbone.image_std) if pictures else None
         return LanguageModelingBatch(images, text, targets)
 
     def loss(self, model: UniPerceiver, batch: LanguageModelingBatch) -> dict[str, Tensor]:

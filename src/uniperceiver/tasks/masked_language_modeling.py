@@ -20,7 +20,8 @@ from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.predictions import FilledMask
 from uniperceiver.tasks.candidates import CandidateSet
 from uniperceiver.tasks.task import TaskSetting, TextData, seeded_generator
-from uniperceiver.tasks.vocabulary import places_of_tokens, word_tokens
+from uniperceiver.tasks.visual_input import pictures_of_texts
+from uniperceiver.tasks.vocabulary import find_vocabulary, places_of_tokens
 
 MASKED = 0.15
 """Probability that a word is chosen."""
@@ -80,13 +81,15 @@ class MaskedLanguageModelingTask:
     @classmethod
     def find_candidates(cls, setting: TaskSetting, dataset: TextData) -> CandidateSet:
         """The vocabulary, restricted if the configuration says so."""
-        texts = dataset.texts() if setting.config.vocabulary_from_data else ()
-        return CandidateSet.from_token_ids(word_tokens(setting.config, texts, setting.tokenizer), setting.tokenizer)
+        return find_vocabulary(setting, dataset, with_end=False)
 
     def collate(self, records: Sequence[TextRecord | CaptionedImage]) -> MaskedTextBatch:
         """Hide words of every text; of a picture with captions, one caption is taken.
 
         A text that has slots of its own, as in ``"a [MASK] car"``, is a question: nothing else of it is hidden.
+
+        Raises:
+            ValueError: texts alone and texts with pictures together.
         """
         generator = seeded_generator()
         masked = [self._mask(record, generator) for record in records]
@@ -98,11 +101,7 @@ class MaskedLanguageModelingTask:
             for place, original in hidden.items():
                 is_read[row, place] = True
                 targets[row, place] = self._places[original]
-        pictures = [record.image for record in records if isinstance(record, CaptionedImage)]
-        if pictures and len(pictures) < len(records):
-            raise ValueError("a batch of texts with and without pictures: give each kind a stream of its own")
-        backbone = self.setting.backbone
-        images = ImageBatch.from_images(pictures, backbone.image_mean, backbone.image_std) if pictures else None
+        images = pictures_of_texts(records, self.setting.backbone)
         references = tuple(tuple(tokenizer.decode([m.hidden[place]]) for place in sorted(m.hidden)) for m in masked)
         return MaskedTextBatch(images, text, is_read, targets, references)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from uniperceiver.batches import ImageBatch, VideoBatch
 from uniperceiver.config import BackboneConfig, PatchEncoderConfig
-from uniperceiver.data.records import Video
+from uniperceiver.data.records import CaptionedImage, TextRecord, Video
 from uniperceiver.model.image_encoder import ImageFeatures
 from uniperceiver.model.uni_perceiver import UniPerceiver
 
@@ -39,6 +39,20 @@ def visual_batch(records: Sequence[Pictured], backbone: BackboneConfig | PatchEn
         raise ValueError(f"videos of one batch need the same number of views, got {views}")
     clips = [clip for frames in videos for clip in frames]
     return VideoBatch.from_videos(clips, backbone.video_mean, backbone.video_std, views[0])
+
+
+def pictures_of_texts(
+    records: Sequence[TextRecord | CaptionedImage], backbone: BackboneConfig | PatchEncoderConfig
+) -> ImageBatch | None:
+    """The pictures that texts are of, normalised and padded to one size; None: the texts stand alone.
+
+    Raises:
+        ValueError: texts alone and texts with pictures together.
+    """
+    pictures = [record.image for record in records if isinstance(record, CaptionedImage)]
+    if pictures and len(pictures) < len(records):
+        raise ValueError("a batch of texts with and without pictures: give each kind a stream of its own")
+    return ImageBatch.from_images(pictures, backbone.image_mean, backbone.image_std) if pictures else None
 
 
 def encode_visual(model: UniPerceiver, images: ImageBatch | VideoBatch) -> ImageFeatures:

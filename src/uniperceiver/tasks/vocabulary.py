@@ -12,6 +12,14 @@ from uniperceiver.batches import TextBatch
 from uniperceiver.config import TaskConfig
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.tasks.candidates import CandidateSet
+from uniperceiver.tasks.task import TaskSetting, TextData
+
+
+def find_vocabulary(setting: TaskSetting, dataset: TextData, *, with_end: bool) -> CandidateSet:
+    """Y where words are predicted: `word_tokens`, and before them the end token where sentences are to end."""
+    texts = dataset.texts() if setting.config.vocabulary_from_data else ()
+    words = word_tokens(setting.config, texts, setting.tokenizer)
+    return CandidateSet.from_token_ids([setting.tokenizer.end_id, *words] if with_end else words, setting.tokenizer)
 
 
 def word_tokens(config: TaskConfig, texts: Iterable[str], tokenizer: Tokenizer) -> list[int]:
@@ -19,7 +27,7 @@ def word_tokens(config: TaskConfig, texts: Iterable[str], tokenizer: Tokenizer) 
 
     Those of the words in the file ``config.vocabulary``; or, with ``config.vocabulary_from_data``, those that occur in
     ``texts``; or all of the tokenizer's. Never a special token: padding, start, slot and unknown are no words, so they
-    are not candidates, and the end is added by the task that needs it.
+    are not candidates, and the end is added where it is needed (`find_vocabulary`).
 
     Raises:
         FileNotFoundError: there is no file ``config.vocabulary``.
