@@ -21,7 +21,6 @@ def test_constant_answer_is_the_most_frequent() -> None:
     targets = ["a", "b", "b", "c", "b"]
     assert constant_accuracy(targets, 1) == 0.6
     assert constant_accuracy(targets, 2) == 0.8
-    assert constant_accuracy(targets, 1, training=["c", "c", "b"]) == 0.2
 
 
 def test_equally_frequent_answers_keep_their_order() -> None:

@@ -35,12 +35,9 @@ def most_frequent(answers: Sequence[Hashable], k: int) -> list[Hashable]:
     return [answer for answer, _ in Counter(answers).most_common(k)]
 
 
-def constant_accuracy(targets: Sequence[Hashable], k: int, training: Sequence[Hashable] | None = None) -> float:
-    """Top-k accuracy of the best trivial ranking: the most frequent answers of ``training``, the same for every item.
-
-    Without ``training`` the frequencies are those of the targets themselves: no constant answer can do better.
-    """
-    constant = most_frequent(targets if training is None else training, k)
+def constant_accuracy(targets: Sequence[Hashable], k: int) -> float:
+    """Top-k accuracy of the most frequent targets, in this order for every item: no constant ranking does better."""
+    constant = most_frequent(targets, k)
     return top_k_accuracy([constant] * len(targets), targets, k)
 
 
