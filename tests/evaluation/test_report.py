@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from uniperceiver.evaluation.report import StreamReport, percent, report_json, report_table, write_report
+from uniperceiver.evaluation.report import StreamReport, report_json, report_table, write_report
 from uniperceiver.evaluation.scoring import EvaluationResult
 
 STREAMS = {
@@ -53,7 +53,3 @@ def test_report_is_written_as_strict_json(tmp_path: Path, capsys: pytest.Capture
     assert "NaN" not in path.read_text(encoding="utf-8")
     assert json.loads(path.read_text(encoding="utf-8"))["model"] == "tiny"
     assert "25.3" in capsys.readouterr().out
-
-
-def test_percent() -> None:
-    assert (percent(0.12345), percent(1.189), percent(float("nan"))) == ("12.3", "118.9", "–")

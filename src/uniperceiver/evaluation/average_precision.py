@@ -6,7 +6,7 @@ import contextlib
 import gc
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -49,6 +49,10 @@ class AveragePrecision:
     """Class → AP50, for the classes that have references."""
     ap_of_class: dict[int, float]
     """Class → AP, for the same classes."""
+
+    def named(self, region: str) -> dict[str, float]:
+        """The twelve numbers as reports call them: ``box_ap`` and so on for the region ``box``."""
+        return {f"{region}_{name}": value for name, value in asdict(self).items() if isinstance(value, float)}
 
 
 def average_precision(

@@ -18,6 +18,8 @@ from uniperceiver.evaluation.ptb_tokenizer import tokenize_lines
 ORDERS = 4
 SIGMA = 6.0
 """Width of the length penalty of CIDEr-D, in bigrams."""
+BETA = 1.2
+"""How much more recall counts than precision in ROUGE-L."""
 Ngrams = Counter[tuple[str, ...]]
 
 
@@ -33,6 +35,11 @@ class CaptionScores:
     """Mean over images, in [0, 10]; papers print it times 100 ("CIDEr 118.9" is 1.189)."""
     cider_d_per_image: np.ndarray
     """(n,) float64."""
+
+    def named(self) -> dict[str, float]:
+        """The corpus scores as reports call them."""
+        bleu = {f"bleu{order}": value for order, value in enumerate(self.bleu, start=1)}
+        return bleu | {"rouge_l": self.rouge_l, "cider_d": self.cider_d}
 
 
 def caption_scores(captions: Sequence[str], references: Sequence[Sequence[str]]) -> CaptionScores:
@@ -93,7 +100,7 @@ def bleu(
     return scores[0], scores[1], scores[2], scores[3]
 
 
-def rouge_l(words: Sequence[str], references: Sequence[Sequence[str]], beta: float = 1.2) -> float:
+def rouge_l(words: Sequence[str], references: Sequence[Sequence[str]]) -> float:
     """ROUGE-L of one tokenised caption (Lin, 2004): F of the best precision and the best recall over its references."""
     # An empty sentence counts as one empty word, as splitting "" at spaces gives: two empty sentences agree.
     words = words or [""]
@@ -103,7 +110,7 @@ def rouge_l(words: Sequence[str], references: Sequence[Sequence[str]], beta: flo
     recall = max(length / len(reference) for length, reference in zip(common, rows, strict=True))
     if precision == 0 or recall == 0:
         return 0.0
-    return (1 + beta**2) * precision * recall / (recall + beta**2 * precision)
+    return (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision)
 
 
 def cider_d(

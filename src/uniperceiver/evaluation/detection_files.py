@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from uniperceiver.data.records import ObjectReference
-from uniperceiver.evaluation.average_precision import AveragePrecision, Region, average_precision
+from uniperceiver.evaluation.average_precision import Region, average_precision
 from uniperceiver.evaluation.coco_backends import mask_codec
 from uniperceiver.evaluation.compressed_detection import CompressedDetection
 from uniperceiver.evaluation.file_scores import (
@@ -55,7 +54,7 @@ def score_detections(predictions: Path, annotations: Path, training: Path | None
     metrics: dict[str, float] = {}
     for region in regions:
         scores = average_precision(detections, references, region)
-        metrics |= _named(scores, region)
+        metrics |= scores.named(region)
         if counts is not None:
             grouped = ap_by_frequency(scores.ap_of_class, counts)
             for name in ("ap_rare", "ap_common", "ap_frequent"):
@@ -146,7 +145,3 @@ def _training_images(categories: Rows, training: Path | None) -> dict[int, int] 
     if categories and all("image_count" in category for category in categories):
         return {category["id"]: category["image_count"] for category in categories}
     return None
-
-
-def _named(scores: AveragePrecision, region: Region) -> dict[str, float]:
-    return {f"{region}_{name}": value for name, value in asdict(scores).items() if isinstance(value, float)}

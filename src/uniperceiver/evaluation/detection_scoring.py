@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
 
 from uniperceiver.data.records import ObjectReference
-from uniperceiver.evaluation.average_precision import AveragePrecision, Region, average_precision
-from uniperceiver.evaluation.compressed_detection import CompressedDetection, boxes_as_masks, compress
+from uniperceiver.evaluation.average_precision import Region, average_precision
+from uniperceiver.evaluation.compressed_detection import (
+    DETECTIONS_PER_IMAGE,
+    CompressedDetection,
+    boxes_as_masks,
+    compress,
+)
 from uniperceiver.evaluation.naming import naming, naming_baseline
 from uniperceiver.evaluation.scoring import EvaluationResult
 from uniperceiver.predictions import Detection
@@ -83,7 +87,7 @@ class DetectionScorer:
             for region, references in compared:
                 own = {reference.image_id: detections[reference.image_id] for reference in references}
                 scores = average_precision(own, references, region, class_agnostic=is_agnostic)
-                metrics |= _prefixed(scores, prefix + region)
+                metrics |= scores.named(prefix + region)
         return metrics
 
 
@@ -115,21 +119,18 @@ def mean_boxes(
     rows = list(objects)
     boxes, labels = (np.concatenate([row[part] for row in rows]) for part in (0, 1))
     classes, counts = np.unique(labels, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:100]
+    order = np.argsort(-counts, kind="stable")[:DETECTIONS_PER_IMAGE]
     means = np.array([boxes[labels == label].mean(axis=0) for label in classes[order]]).reshape(-1, 4)
     scores = counts[order] / max(1, len(labels))
     found: dict[str, CompressedDetection] = {}
     for reference in references:
-        inside = means * _corners(reference)
+        inside = means * _scale(reference)
         filled = boxes_as_masks(inside, reference.size)
         found[reference.image_id] = CompressedDetection(inside, scores, classes[order], filled, np.ones(len(scores)))
     return found
 
 
-def _corners(reference: ObjectReference) -> np.ndarray:
+def _scale(reference: ObjectReference) -> np.ndarray:
+    """What relative corners (x0, y0, x1, y1) are multiplied by to be in pixels."""
     height, width = reference.size
     return np.array([width, height, width, height], dtype=np.float64)
-
-
-def _prefixed(scores: AveragePrecision, prefix: str) -> dict[str, float]:
-    return {f"{prefix}_{name}": value for name, value in asdict(scores).items() if isinstance(value, float)}

@@ -12,6 +12,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from uniperceiver.evaluation.metric_values import with_nulls
+
 
 class PredictionFileError(ValueError):
     """A file of predictions or annotations that cannot be scored; the message names file and entry."""
@@ -42,7 +44,7 @@ class FileScores:
         content = asdict(self) | {
             "schema": 1,
             "scale": "fractions; CIDEr-D from 0 to 10",
-            "metrics": {name: None if math.isnan(value) else value for name, value in self.metrics.items()},
+            "metrics": with_nulls(self.metrics),
         }
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 

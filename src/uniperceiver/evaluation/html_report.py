@@ -11,7 +11,8 @@ from pathlib import Path
 
 from uniperceiver.evaluation.curves import chart_svg, curves_of
 from uniperceiver.evaluation.examples import SMALL_SIDE, Example, Panel
-from uniperceiver.evaluation.report import StreamReport, percent
+from uniperceiver.evaluation.metric_values import percent
+from uniperceiver.evaluation.report import StreamReport
 from uniperceiver.evaluation.report_style import STYLE
 from uniperceiver.evaluation.training_log import TrainingLogError, read_training_log
 

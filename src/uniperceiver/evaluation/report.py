@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from uniperceiver.evaluation.examples import ExampleSheet
+from uniperceiver.evaluation.metric_values import percent, with_nulls
 from uniperceiver.evaluation.scoring import EvaluationResult
 
 
@@ -48,11 +48,6 @@ def report_table(model: str, streams: Mapping[str, StreamReport]) -> Table:
     return table
 
 
-def percent(value: float) -> str:
-    """A metric times 100 with one decimal; a dash where it is undefined."""
-    return "–" if math.isnan(value) else f"{100 * value:.1f}"
-
-
 def report_json(model: str, streams: Mapping[str, StreamReport], date: datetime) -> dict[str, object]:
     """The content of ``report.json``: metrics as fractions (not percent), null where undefined."""
     return {
@@ -68,9 +63,9 @@ def report_json(model: str, streams: Mapping[str, StreamReport], date: datetime)
                 "unit": stream.result.unit,
                 "protocol": stream.result.protocol,
                 "main": stream.result.main,
-                "metrics": _with_nulls(stream.result.metrics),
-                "baselines": _with_nulls(stream.result.baselines),
-                "per_class": _with_nulls(stream.result.per_class),
+                "metrics": with_nulls(stream.result.metrics),
+                "baselines": with_nulls(stream.result.baselines),
+                "per_class": with_nulls(stream.result.per_class),
                 "per_class_metric": stream.result.per_class_metric or None,
             }
             for name, stream in streams.items()
@@ -84,7 +79,3 @@ def write_report(path: Path, model: str, streams: Mapping[str, StreamReport]) ->
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     Console().print(report_table(model, streams))
-
-
-def _with_nulls(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in values.items()}

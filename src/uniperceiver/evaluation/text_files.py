@@ -38,9 +38,7 @@ def score_captions(
     one_each([row["image_id"] for row in rows], list(references), "images", predictions)
     caption_of = {row["image_id"]: str(row["caption"]) for row in rows}
     captions, truth = [caption_of[image] for image in references], list(references.values())
-    scores = caption_scores(captions, truth)
-    metrics = {f"bleu{order}": value for order, value in enumerate(scores.bleu, start=1)}
-    metrics |= {"rouge_l": scores.rouge_l, "cider_d": scores.cider_d}
+    metrics = caption_scores(captions, truth).named()
     metrics |= {metric: java_caption_score(metric, captions, truth) for metric in java}
     per_image = sum(map(len, truth)) / len(truth)
     protocol = (

@@ -8,7 +8,7 @@ from typing import Any
 from uniperceiver.data.datasets.scenes import SceneCaptions, SceneMotionCaptions
 from uniperceiver.data.records import CaptionedImage, CaptionedVideo, QuestionedImage
 from uniperceiver.evaluation.accuracy import most_frequent
-from uniperceiver.evaluation.caption_scores import CaptionScores, caption_scores, central_caption
+from uniperceiver.evaluation.caption_scores import caption_scores, central_caption
 from uniperceiver.evaluation.object_names import NameFinder, best_constant_names, name_scores
 from uniperceiver.evaluation.scoring import EvaluationResult, Looked
 from uniperceiver.evaluation.vqa_accuracy import normalise_answer, question_family, vqa_accuracy
@@ -48,8 +48,8 @@ class CaptionScorer:
         """All scores; the baseline says one caption of every image."""
         every = [caption for row in self.references for caption in row] if self.training is None else self.training
         constant = central_caption(list(every))
-        metrics = _named(caption_scores(self.captions, self.references))
-        baselines = _named(caption_scores([constant] * len(self.references), self.references))
+        metrics = caption_scores(self.captions, self.references).named()
+        baselines = caption_scores([constant] * len(self.references), self.references).named()
         protocol = (
             "pycocoevalcap's BLEU, ROUGE-L and CIDEr-D (the one reported as CIDEr), document frequencies from the "
             f"references of these {self.looked.unit}. Baseline: {constant!r} for every one."
@@ -112,8 +112,3 @@ class AnswerScorer:
     def _of(self, family: str, values: Sequence[Any]) -> list[Any]:
         """Those of ``values``, one per question, that belong to the family."""
         return [value for value, other in zip(values, self.families, strict=True) if other == family]
-
-
-def _named(scores: CaptionScores) -> dict[str, float]:
-    bleu = {f"bleu{order}": value for order, value in enumerate(scores.bleu, start=1)}
-    return bleu | {"rouge_l": scores.rouge_l, "cider_d": scores.cider_d}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import yaml
 from uniperceiver.atomic_files import written_whole
 from uniperceiver.config import ConfigError, ModelConfig, TrainConfig, load_config, load_train_config, to_data
 from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
+from uniperceiver.evaluation.metric_values import with_nulls
 from uniperceiver.evaluation.report import StreamReport
 from uniperceiver.reproduction.baseline import Baseline
 from uniperceiver.reproduction.variation import Variation, model_of, training_of
@@ -120,7 +120,7 @@ def _write_results(run: Run, reports: dict[str, StreamReport]) -> None:
             name: {
                 "task": report.task,
                 "count": report.result.count,
-                "metrics": {key: None if math.isnan(value) else value for key, value in report.result.metrics.items()},
+                "metrics": with_nulls(report.result.metrics),
             }
             for name, report in reports.items()
         },

@@ -15,6 +15,7 @@ from uniperceiver.config import Parallel, TrainConfig
 from uniperceiver.data.transforms import test_transform
 from uniperceiver.distributed import rank, world_size
 from uniperceiver.evaluation.evaluate import evaluate
+from uniperceiver.evaluation.metric_values import with_nulls
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.tasks.fitting_data import open_data_for
 from uniperceiver.tasks.task import Task
@@ -55,7 +56,7 @@ class PeriodicEvaluation:
             raise ValueError(f"keep_best: no metric {self._best!r}; there are {', '.join(metrics)}")
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, "metrics": _with_nulls(metrics)}) + "\n")
+            file.write(json.dumps({"step": step, "metrics": with_nulls(metrics)}) + "\n")
         line = " ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         Console(highlight=False, soft_wrap=True).print(f"evaluation after step {step}: {line}", markup=False)
         return metrics
@@ -76,7 +77,3 @@ def evaluated_model(model: UniPerceiver, replaced: Mapping[str, Tensor], kind: P
     copy = UniPerceiver(model.config).to(device)
     copy.load_state_dict(weights)
     return copy
-
-
-def _with_nulls(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if value != value else value for name, value in values.items()}
