@@ -20,6 +20,8 @@ SIGMA = 6.0
 """Width of the length penalty of CIDEr-D, in bigrams."""
 BETA = 1.2
 """How much more recall counts than precision in ROUGE-L."""
+COMPARED = 200
+"""Captions among which the most central one is looked for."""
 Ngrams = Counter[tuple[str, ...]]
 
 
@@ -113,9 +115,7 @@ def rouge_l(words: Sequence[str], references: Sequence[Sequence[str]]) -> float:
     return (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision)
 
 
-def cider_d(
-    candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]], sigma: float = SIGMA
-) -> np.ndarray:
+def cider_d(candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> np.ndarray:
     """CIDEr-D of every image, (n,) float64 in [0, 10] (Vedantam et al., 2015, Eq. 3 with clipping and length penalty).
 
     Document frequencies come from the given references, an image being a document: the score of an image depends on
@@ -127,7 +127,7 @@ def cider_d(
     scores = []
     for words, row in zip(candidates, counts, strict=True):
         candidate = _weigh(_ngrams(words), documents, log_images)
-        total = sum(_cider_similarity(candidate, _weigh(reference, documents, log_images), sigma) for reference in row)
+        total = sum(_cider_similarity(candidate, _weigh(reference, documents, log_images)) for reference in row)
         scores.append(10 * total / len(row))
     return np.array(scores, dtype=np.float64)
 
@@ -150,7 +150,7 @@ def _weigh(counts: Ngrams, documents: Ngrams, log_images: float) -> _Weighted:
     return _Weighted(by_order, norms, sum(count for ngram, count in counts.items() if len(ngram) == 2))
 
 
-def _cider_similarity(candidate: _Weighted, reference: _Weighted, sigma: float) -> float:
+def _cider_similarity(candidate: _Weighted, reference: _Weighted) -> float:
     """Mean over the orders of the clipped cosine, times the Gaussian of the difference in length."""
     total = 0.0
     for order in range(ORDERS):
@@ -162,7 +162,7 @@ def _cider_similarity(candidate: _Weighted, reference: _Weighted, sigma: float) 
         )
         norm = candidate.norms[order] * reference.norms[order]
         total += product / norm if norm else product
-    return total / ORDERS * exp(-((candidate.bigrams - reference.bigrams) ** 2) / (2 * sigma**2))
+    return total / ORDERS * exp(-((candidate.bigrams - reference.bigrams) ** 2) / (2 * SIGMA**2))
 
 
 def _ngrams(words: Sequence[str]) -> Ngrams:
@@ -172,10 +172,10 @@ def _ngrams(words: Sequence[str]) -> Ngrams:
     )
 
 
-def central_caption(captions: Sequence[str], sample: int = 200) -> str:
+def central_caption(captions: Sequence[str]) -> str:
     """The one caption to say of every picture: the most frequent, or if all differ, the one that most agree with.
 
-    Agreement is CIDEr-D against the others of ``sample`` captions, evenly spaced over all.
+    Agreement is CIDEr-D against the others of `COMPARED` captions, evenly spaced over all.
 
     Raises:
         ValueError: no captions.
@@ -185,13 +185,11 @@ def central_caption(captions: Sequence[str], sample: int = 200) -> str:
     caption, times = Counter(captions).most_common(1)[0]
     if times > 1 or len(captions) == 1:
         return caption
-    spaced = [captions[i] for i in np.linspace(0, len(captions) - 1, min(sample, len(captions))).astype(int)]
+    spaced = [captions[i] for i in np.linspace(0, len(captions) - 1, min(COMPARED, len(captions))).astype(int)]
     counts = [_ngrams(words) for words in _split(tokenize_lines(spaced))]
     documents = Counter(ngram for row in counts for ngram in row)
     weighted = [_weigh(row, documents, log(len(counts))) for row in counts]
-    agreement = [
-        sum(_cider_similarity(one, other, SIGMA) for other in weighted if other is not one) for one in weighted
-    ]
+    agreement = [sum(_cider_similarity(one, other) for other in weighted if other is not one) for one in weighted]
     return spaced[int(np.argmax(agreement))]
 
 

@@ -13,6 +13,8 @@ from uniperceiver.evaluation.training_log import LoggedStep
 
 WIDTH, HEIGHT = 340, 200
 """Of one chart, in the units of its view box."""
+COLUMNS = 3
+"""Charts side by side in a file, at most."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 30, 26
 _POINTS = 200
 """Points of a line, at most."""
@@ -47,7 +49,7 @@ def curves_of(steps: Sequence[LoggedStep]) -> list[Curve]:
     return curves
 
 
-def curves_svg(steps: Sequence[LoggedStep], columns: int = 3) -> str:
+def curves_svg(steps: Sequence[LoggedStep]) -> str:
     """One picture with all charts of a training, for a file.
 
     Raises:
@@ -56,7 +58,7 @@ def curves_svg(steps: Sequence[LoggedStep], columns: int = 3) -> str:
     curves = curves_of(steps)
     if not curves:
         raise ValueError("the training log has no step, so there is no curve to draw")
-    columns = min(columns, len(curves))
+    columns = min(COLUMNS, len(curves))
     width, height = columns * WIDTH, -(-len(curves) // columns) * HEIGHT
     charts = [
         f'<svg x="{place % columns * WIDTH}" y="{place // columns * HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
