@@ -50,7 +50,7 @@ GLUE: dict[GlueName, TextQuestion] = {
 
 def question_of(config: TaskConfig) -> TextQuestion:
     """What ``config.template`` names, or a pattern of one's own, with the words of ``config.label_words`` if given."""
-    named = {str(name): question for name, question in GLUE.items()}.get(config.template)
+    named = next((question for name, question in GLUE.items() if name == config.template), None)
     if named is None:
         return TextQuestion(config.template, config.label_words, ("accuracy", "macro_f1", "matthews"))
     return TextQuestion(named.template, config.label_words or named.words, named.metrics)

@@ -8,7 +8,8 @@ from uniperceiver.data.tokenizer import Tokenizer
 
 _PLACE = re.compile(r"(\{\w*\})")
 _FIRST = {"{first}", "{first_without_stop}"}
-_KNOWN = _FIRST | {"{second}", "{slot}", "{end}"}
+_TEXTS = _FIRST | {"{second}"}
+_KNOWN = _TEXTS | {"{slot}", "{end}"}
 
 
 class TextTemplate:
@@ -75,9 +76,6 @@ class TextTemplate:
 
     def _ids(self, text: str, place: str) -> list[int]:
         return self.tokenizer.encode(f" {text.strip()}" if place in self._spaced else text.strip(), special=False)
-
-
-_TEXTS = _FIRST | {"{second}"}
 
 
 def _check(parts: list[str], pattern: str) -> None:
