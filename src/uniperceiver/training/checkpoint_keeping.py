@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from pathlib import Path
@@ -56,6 +57,6 @@ def _link(source: str, target: str) -> None:
 
 def after_evaluation(best: BestSoFar | None, value: float, step: int) -> BestSoFar:
     """The best so far when an evaluation after ``step`` steps gave ``value``. Larger is better; NaN never is."""
-    if best is None or value > best.value or best.value != best.value:
+    if best is None or value > best.value or math.isnan(best.value):
         return BestSoFar(value, step, 0)
     return BestSoFar(best.value, best.step, best.misses + 1)

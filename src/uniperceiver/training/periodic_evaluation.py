@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -26,14 +25,14 @@ class PeriodicEvaluation:
     """Every metric of every evaluated stream, written to ``evaluations.jsonl`` and printed."""
 
     def __init__(self, config: TrainConfig, tasks: Mapping[str, Task], folder: Path) -> None:
-        self._rows = {name: row for name, row in config.streams.items() if row.evaluation is not None}
-        if not self._rows:
-            raise ValueError("evaluate_every is given, but no stream has evaluation data: give one or leave it out")
-        self._datasets: dict[str, Any] = {
+        self._rows = config.streams
+        self._datasets = {
             name: open_data_for(row.task.kind, row.evaluation)
-            for name, row in self._rows.items()
+            for name, row in config.streams.items()
             if row.evaluation is not None
         }
+        if not self._datasets:
+            raise ValueError("evaluate_every is given, but no stream has evaluation data: give one or leave it out")
         self._tasks = tasks
         self._file = folder / "evaluations.jsonl"
         self._best = config.keep_best
@@ -42,11 +41,12 @@ class PeriodicEvaluation:
         """STREAM/METRIC → value, as fractions, after ``step`` steps. Training's random draws stay as they were."""
         metrics: dict[str, float] = {}
         with torch.random.fork_rng():
-            for name, row in self._rows.items():
+            for name, dataset in self._datasets.items():
+                row = self._rows[name]
                 result = evaluate(
                     model,
                     self._tasks[name],
-                    self._datasets[name],
+                    dataset,
                     test_transform(row.task.kind, row.task.image),
                     batch_size=row.batch_size,
                     show_progress=False,

@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from rich.console import Console
@@ -200,7 +200,7 @@ class Training:
         self.optimizer.step()
         return norm
 
-    def _stop(self, problem: str, streams: dict[str, list[Any]], is_own: bool) -> None:
+    def _stop(self, problem: str, streams: dict[str, list[Any]], is_own: bool) -> NoReturn:
         """End a training that has gone wrong, before its weights change, with the batches written aside."""
         where = ""
         for name, batches in streams.items() if is_own else ():
@@ -225,8 +225,8 @@ class Training:
 
     def _evaluate(self) -> bool:
         """Evaluate on rank 0; whether the checkpoint is the best so far, which all processes then know."""
-        average = self.config.weight_average
-        is_averaged = average is not None and average.evaluate and self.average is not None
+        settings = self.config.weight_average
+        is_averaged = settings is not None and settings.evaluate
         weights = self.average.averages() if is_averaged and self.average is not None else {}
         model = evaluated_model(self.model, weights, self.config.parallel)
         value = 0.0
