@@ -68,6 +68,14 @@ def test_a_network_of_patches_gets_pictures_of_its_size_and_as_many_frames_as_it
         training_plan(recognise(write_format("coco_instances")), tiny_video_model)
 
 
+def test_videos_are_not_mirrored(write_format: Callable[[str], Path], tiny_video_model: str) -> None:
+    """Their class may be which way things go; pictures of the same network are mirrored."""
+    videos = VideoCsvConfig("train.csv", "videos")
+    (of_videos,) = training_plan([FoundData("video_csv", videos, videos, "")], tiny_video_model).streams.values()
+    (of_pictures,) = training_plan(recognise(write_format("image_folder")), tiny_video_model).streams.values()
+    assert (of_videos.task.image.flip, of_pictures.task.image.flip) == (False, True)
+
+
 def test_videos_are_refused_by_a_network_of_pictures() -> None:
     videos = VideoCsvConfig("train.csv", "videos")
     with pytest.raises(RecognitionError, match="nano takes pictures"):

@@ -86,7 +86,7 @@ def training_plan(data: Sequence[FoundData], model: str) -> TrainConfig:
         if isinstance(image, PatchEncoderConfig):
             settings, batch = _of_patches(settings, image), max(batch // (8 if _is_of_videos(entry) else 1), 2)
         streams[_stream_name(task, streams)] = StreamConfig(
-            task=_asked(settings, entry.training),
+            task=_asked(_unmirrored(settings) if _is_of_videos(entry) else settings, entry.training),
             dataset=_sampled(entry.training, image),
             batch_size=batch,
             sampling_weight=round(SHARES[task] / number_of[task], 4),
@@ -126,6 +126,11 @@ def _of_patches(task: TaskConfig, image: PatchEncoderConfig) -> TaskConfig:
     """The same task for a network whose places are those of one size of pictures."""
     size = replace(task.image, train=image.image_size, test=image.image_size, squeeze=False)
     return replace(task, image=size)
+
+
+def _unmirrored(task: TaskConfig) -> TaskConfig:
+    """The same task without mirrored pictures: of a video the class may be which way things go."""
+    return replace(task, image=replace(task.image, flip=False))
 
 
 def _asked(task: TaskConfig, data: DatasetConfig) -> TaskConfig:
