@@ -25,6 +25,7 @@ from uniperceiver.config import (
     TrainConfig,
     UnifiedDecoderConfig,
     from_data,
+    is_checkpoint_folder,
     load_config,
     load_train_config,
     read_yaml,
@@ -163,3 +164,11 @@ def test_the_packaged_checkpoint_has_the_recipe_of_the_demo() -> None:
     assert (nano.optimizer, nano.proposal_loss, nano.model) == (demo.optimizer, demo.proposal_loss, demo.model)
     assert nano.streams.keys() == demo.streams.keys()
     assert nano.streams["labels"].sampling_weight > demo.streams["labels"].sampling_weight
+
+
+def test_a_folder_called_like_a_preset_is_not_taken_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("nano", "mine"):
+        Path(name).mkdir()
+    names = ("nano", "./nano", str(tmp_path / "nano"), "mine", "resnet50", "absent")
+    assert [is_checkpoint_folder(name) for name in names] == [False, True, True, True, False, False]

@@ -79,6 +79,7 @@ def found_model(name: str) -> str:
     if local_checkpoint(Path(name)) is None and (Path(name).suffix in {".yaml", ".yml"} or name in presets):
         return name
     try:
-        return str(find_checkpoint(name))
+        found = find_checkpoint(name)
+        return str(found.absolute() if str(found) in presets else found)  # a preset's name alone means the preset
     except CheckpointError as error:
         raise CheckpointError(f"{error}. Presets, without training, are {', '.join(presets)}") from None

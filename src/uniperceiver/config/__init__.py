@@ -42,6 +42,7 @@ from uniperceiver.config.model import (
 from uniperceiver.config.reading import (
     ConfigError,
     from_data,
+    is_checkpoint_folder,
     load_config,
     load_train_config,
     read_yaml,
@@ -125,6 +126,7 @@ __all__ = [
     "WordEmbeddingConfig",
     "YoloConfig",
     "from_data",
+    "is_checkpoint_folder",
     "load_config",
     "load_train_config",
     "read_yaml",

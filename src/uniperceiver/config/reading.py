@@ -29,6 +29,14 @@ def shipped(folder: Literal["model", "train"]) -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
+def is_checkpoint_folder(model: str) -> bool:
+    """Whether the ``model`` of a training is a folder with weights.
+
+    A shipped name is not, whatever happens to lie in the current folder under it; ``./nano`` is.
+    """
+    return model not in shipped("model") and Path(model).is_dir()
+
+
 def read_yaml(name_or_path: str, folder: Literal["model", "train"], values: dict[str, str] | None = None) -> Any:
     """The content of a shipped configuration or of a YAML file, ``${name}`` replaced from ``values``.
 

@@ -9,7 +9,14 @@ import torch
 from rich.console import Console
 
 from uniperceiver.checkpoint import Checkpoint, CheckpointError, load_checkpoint, load_training_state, recover
-from uniperceiver.config import OptimizerConfig, TaskConfig, TextEncoderConfig, TrainConfig, load_config
+from uniperceiver.config import (
+    OptimizerConfig,
+    TaskConfig,
+    TextEncoderConfig,
+    TrainConfig,
+    is_checkpoint_folder,
+    load_config,
+)
 from uniperceiver.convert.initialisation import initialise
 from uniperceiver.convert.pretrained_weights import load_pretrained
 from uniperceiver.data.tokenizer import Tokenizer
@@ -43,7 +50,7 @@ def initial(config: TrainConfig) -> Checkpoint:
     loaded are random, a function of ``config.seed``, so they are the same on every rank.
     """
     torch.manual_seed(config.seed)
-    if Path(config.model).is_dir():
+    if is_checkpoint_folder(config.model):
         start = replace(load_checkpoint(Path(config.model)), training=None, tasks={})
     else:
         start = _preset(config.model)

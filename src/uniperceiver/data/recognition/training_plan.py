@@ -27,6 +27,7 @@ from uniperceiver.config import (
     TrainConfig,
     VideoCaptionsConfig,
     VideoCsvConfig,
+    is_checkpoint_folder,
     load_config,
 )
 from uniperceiver.data.datasets import open_dataset
@@ -75,8 +76,7 @@ def training_plan(data: Sequence[FoundData], model: str) -> TrainConfig:
         RecognitionError: videos for a network that takes pictures, or objects for one without regions.
         ConfigError: there is no such model.
     """
-    is_folder = Path(model).is_dir()
-    image = load_config(str(Path(model) / "config.yaml") if is_folder else model).image
+    image = load_config(str(Path(model) / "config.yaml") if is_checkpoint_folder(model) else model).image
     rows = [(entry, task) for entry in data for task in entry.tasks]
     number_of = Counter(task for _, task in rows)
     streams: dict[str, StreamConfig] = {}
