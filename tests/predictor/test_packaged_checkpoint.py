@@ -58,6 +58,6 @@ def test_a_folder_of_its_name_that_is_no_checkpoint_does_not_hide_it(tmp_path: P
     assert found_model("nano") == "nano"  # the preset
     (tmp_path / "nano" / "config.yaml").write_text("")
     assert find_checkpoint("nano") == Path("nano")
-    assert found_model("nano") == "nano"
+    assert found_model("nano") == found_model("./nano") == str(tmp_path / "nano")  # "nano" alone would be the preset
     assert Path(found_model("packaged:nano")) == NANO
     assert find_checkpoint("packaged:nano") == NANO
