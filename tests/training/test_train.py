@@ -239,3 +239,18 @@ def test_a_dead_loading_process_is_a_clear_error_and_costs_no_checkpoint(config:
         training.run()
     killer.join()
     assert load_training_state(tmp_path / "run" / "checkpoint").step == 1
+
+
+def test_an_error_in_a_step_leaves_no_loading_process(config: TrainConfig, tmp_path: Path) -> None:
+    """One that went on, as after an out-of-memory error on a GPU, would keep the training from ever ending."""
+    training = Training(replace(config, workers=1), tmp_path / "run", initial(config), "cpu")
+
+    def out_of_memory(*_: object) -> None:
+        raise torch.OutOfMemoryError("for a test")
+
+    training.take_step()
+    training.loss.register_forward_pre_hook(out_of_memory)
+    assert multiprocessing.active_children()
+    with pytest.raises(torch.OutOfMemoryError):
+        training.run()
+    assert not multiprocessing.active_children()

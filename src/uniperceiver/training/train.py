@@ -15,7 +15,7 @@ from rich.console import Console
 from uniperceiver.adapter import ADAPTER, save_adapter
 from uniperceiver.checkpoint import BestSoFar, Checkpoint, TrainingState, save_checkpoint
 from uniperceiver.config import TrainConfig
-from uniperceiver.data.loading import LoadingProcessError, endless, naming_dead_processes
+from uniperceiver.data.loading import endless, naming_dead_processes
 from uniperceiver.distributed import joined_processes, mean_over_ranks, own_device, rank, world_size
 from uniperceiver.training.activation_checkpointing import checkpoint_activations
 from uniperceiver.training.adapting import add_heads, freeze, trained_table
@@ -103,8 +103,8 @@ class Training:
                 for report, log in product(reports, logs):
                     log.step(report.timed(seconds / len(reports), self.seconds), self.progress())
                 self._evaluate_and_save(is_asked)
-        except LoadingProcessError:
-            self.batches.close()  # the other processes, which torch would go on watching
+        except BaseException:
+            self.batches.close()  # or the processes that load would keep this one from ending
             raise
         finally:
             for log in logs:
