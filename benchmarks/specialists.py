@@ -135,7 +135,7 @@ def fit(network: nn.Module, optimizer: torch.optim.Optimizer, batches: Batches[A
                 return step
             set_learning_rates(optimizer, learning_rate_factor(schedule, step, progress))
             optimizer.zero_grad(set_to_none=True)
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not isinstance(network, RegionDetector)):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
                 loss = network.loss(batch)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM)
