@@ -166,6 +166,15 @@ def test_the_packaged_checkpoint_has_the_recipe_of_the_demo() -> None:
     assert nano.streams["labels"].sampling_weight > demo.streams["labels"].sampling_weight
 
 
+def test_nano_on_a_gpu_differs_in_batches_and_shares_only() -> None:
+    nano, gpu = (load_train_config(name, {"debian": "/"}) for name in ("nano", "nano_gpu"))
+    assert (gpu.optimizer, gpu.proposal_loss, gpu.model) == (nano.optimizer, nano.proposal_loss, nano.model)
+    for name, stream in nano.streams.items():
+        assert gpu.streams[name].batch_size == 4 * stream.batch_size
+        assert gpu.streams[name].dataset == stream.dataset
+        assert gpu.streams[name].evaluation == stream.evaluation
+
+
 def test_a_folder_called_like_a_preset_is_not_taken_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("nano", "mine"):
