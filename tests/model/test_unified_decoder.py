@@ -86,6 +86,27 @@ def test_shapes(decoder: UnifiedDecoder, segments: list[Segment]) -> None:
     assert [part.shape for part in out.segments] == [segment.tokens.shape for segment in segments]
 
 
+@pytest.mark.parametrize("segments", [[image()], [image(), text()], [image(), caption()]])
+def test_the_summary_is_the_read_out_at_spe(decoder: UnifiedDecoder, segments: list[Segment]) -> None:
+    """Also in training, with the same draws, and with the same gradients."""
+    is_padding = segments[0].is_padding.clone()
+    is_padding[0, -1] = True
+    segments = [replace(segments[0], is_padding=is_padding), *segments[1:]]
+    segments = [replace(segment, tokens=segment.tokens.double()) for segment in segments]
+    for layer in decoder.double().train().stack:
+        layer.drop_path = 0.5
+    gradients = []
+    for read in (lambda: decoder(segments, BOTH).spe, lambda: decoder.summary(segments, BOTH)):
+        torch.manual_seed(1)
+        out = read()
+        gradients.append([out, *torch.autograd.grad(out.square().sum(), decoder.parameters(), allow_unused=True)])
+    for of_all, of_spe in zip(*gradients, strict=True):
+        if of_spe is None:  # what only other tokens use in the last layer is not asked for
+            assert of_all is None or not of_all.any()
+        else:
+            close(of_spe, of_all)
+
+
 def test_empty_segments_change_nothing_and_come_back_empty(decoder: UnifiedDecoder) -> None:
     full, empty = text(), image(3, 0)
     out = decoder([full, empty], BOTH)

@@ -72,16 +72,22 @@ class DecoderLayer(nn.Module):
         lengths: Sequence[int],
         is_blocked: Tensor | None,
         past: tuple[Tensor, Tensor] | None = None,
+        first_only: bool = False,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """One layer on tokens x (B, L, D) whose streams have ``lengths``, with what `weights` gave for these streams.
 
         ``past`` are keys and values (B, heads, P, D/heads) of earlier tokens, and ``is_blocked`` is broadcastable to
-        (B, heads, L, P + L). Gives the new x and the keys and values of all P + L tokens.
+        (B, heads, L, P + L). Gives the new x, of the first token alone with ``first_only``, and the keys and values of
+        all P + L tokens.
         """
         normed = apply_by_stream(self.norm1(x), [pair.first for pair in weights.attention], lengths)
         query, key, value = normed.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         if past is not None:
             key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
+        if first_only:
+            x, query, lengths = x[:, :1], query[:, :, :1], [1]
+            weights = LayerWeights(weights.attention[:1], weights.feed_forward[:1])
+            is_blocked = None if is_blocked is None else is_blocked[:, :, :1]
         heads = attend(query, key, value, is_blocked).transpose(1, 2).flatten(2)
         x = x + self._branch(apply_by_stream(heads, [pair.second for pair in weights.attention], lengths), self.gamma_1)
         hidden = F.gelu(apply_by_stream(self.norm2(x), [pair.first for pair in weights.feed_forward], lengths))

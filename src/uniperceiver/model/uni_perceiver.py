@@ -95,6 +95,10 @@ class UniPerceiver(nn.Module):
         """g(<SPE> ‖ segments): one side of Eq. (6), input or target."""
         return self.g(segments, attributes, side, self._spe())
 
+    def summary(self, *segments: Segment, attributes: TaskAttributes, side: Side = "input") -> Tensor:
+        """What `decode` reads out at <SPE>, (B, D): the representation of a whole input or target."""
+        return self.g.summary(segments, attributes, side, self._spe())
+
     def prefill(self, *segments: Segment, attributes: TaskAttributes) -> KeyValues:
         """Keys and values of <SPE> ‖ non-causal input segments in g, before any word is generated."""
         return self.g.prefill(segments, attributes, self._spe())

@@ -91,12 +91,24 @@ class UnifiedDecoder(nn.Module):
         parts = read_out[:, 1:].split([segment.tokens.shape[1] for segment in segments], dim=1)
         return Decoded(read_out[:, 0], tuple(parts))
 
+    def summary(
+        self,
+        segments: Sequence[Segment],
+        attributes: TaskAttributes,
+        side: Side = "input",
+        spe: Tensor | None = None,
+    ) -> Tensor:
+        """What `forward` reads out at <SPE>, (B, D), without the last layer's work on the other tokens."""
+        sequence = self._sequence(segments, attributes, side, spe)
+        x, _ = self._layers(sequence, KeyValues(), first_only=True)
+        return self.proj(self.ln_post(x[:, 0]))
+
     def prefill(self, segments: Sequence[Segment], attributes: TaskAttributes, spe: Tensor | None = None) -> KeyValues:
         """Keys and values of <SPE> ‖ non-causal input segments, before any word is generated."""
         if any(segment.causal for segment in segments):
             raise ValueError("prefill takes the non-causal segments; feed causal text to `step`")
         sequence = self._sequence(segments, attributes, "input", spe)
-        _, cache = self._layers(sequence, KeyValues())
+        _, cache = self._layers(sequence, KeyValues(), first_only=True)
         prompts = cache.length - sequence.is_padding.shape[1]
         cache.is_padding = F.pad(sequence.is_padding, (prompts, 0))
         return cache
@@ -219,7 +231,8 @@ class UnifiedDecoder(nn.Module):
             )
         return positions
 
-    def _layers(self, sequence: _Sequence, cache: KeyValues) -> tuple[Tensor, KeyValues]:
+    def _layers(self, sequence: _Sequence, cache: KeyValues, first_only: bool = False) -> tuple[Tensor, KeyValues]:
+        """The layers' x, with ``first_only`` of the first token, and the keys and values of all."""
         # All routing before all work: reading the gates' choice waits for the device, once here instead of per layer.
         weights = [layer.weights(sequence.bits) for layer in self.stack]
         x, grown, is_blocked = sequence.tokens, KeyValues(), sequence.is_blocked
@@ -230,7 +243,8 @@ class UnifiedDecoder(nn.Module):
                 past: tuple[Tensor, Tensor] | None = (cache.keys[index], cache.values[index])
             else:
                 past = layer.prompt_key_values(layer_weights, sequence.side, x.shape[0])
-            x, (key, value) = layer(x, layer_weights, sequence.lengths, is_blocked, past)
+            is_read_at_first = first_only and index == len(weights) - 1
+            x, (key, value) = layer(x, layer_weights, sequence.lengths, is_blocked, past, is_read_at_first)
             grown.keys.append(key)
             grown.values.append(value)
         return x, grown

@@ -215,7 +215,7 @@ class CandidateSet:
             segment = f_text.segment(text, self._hidden_of(f_text, text, index))
         else:
             segment = model.encode_text(text)
-        return model.decode(segment, attributes=attributes, side="target").spe
+        return model.summary(segment, attributes=attributes, side="target")
 
     def _text(self, index: Tensor) -> TextBatch:
         places, is_padding = self._places(index)

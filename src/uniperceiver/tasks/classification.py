@@ -98,7 +98,7 @@ class ClassificationTask:
         self, model: UniPerceiver, batch: ClassificationBatch, features: ImageFeatures, index: Tensor | None = None
     ) -> Tensor:
         """(B, Y), or (B, n) for the candidates at ``index``."""
-        x = model.decode(features.segment, attributes=self.attributes).spe
+        x = model.summary(features.segment, attributes=self.attributes)
         return class_logits(model, x, self.candidates, self.attributes, _temperature(model, batch), index)
 
 

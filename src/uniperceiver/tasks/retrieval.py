@@ -121,7 +121,7 @@ class RetrievalTask:
         Paper: silent on the direction and on equal captions. Both directions are added, as in v1.
         """
         attributes = self._attributes(batch)
-        queries = model.decode(_encode(model, batch.queries), attributes=attributes).spe
+        queries = model.summary(_encode(model, batch.queries), attributes=attributes)
         texts = _targets(model, batch.text.rows(batch.drawn), attributes)
         all_queries, all_texts, query_keys, text_keys = queries, texts, batch.query_keys, batch.text_keys
         own = torch.arange(len(queries), device=queries.device)
@@ -149,7 +149,7 @@ class RetrievalTask:
         """
         attributes = self._attributes(batch)
         segment = _encode(model, batch.queries) if features is None else features.segment
-        queries = F.normalize(model.decode(segment, attributes=attributes).spe.float(), dim=-1)
+        queries = F.normalize(model.summary(segment, attributes=attributes).float(), dim=-1)
         if isinstance(batch.queries, VideoBatch):
             queries = F.normalize(mean_over_views(queries, batch.queries), dim=-1)
         texts = F.normalize(_targets(model, batch.text, attributes).float(), dim=-1).cpu().split(batch.counts)
@@ -160,7 +160,7 @@ class RetrievalTask:
 
     def embed_images(self, model: UniPerceiver, features: ImageFeatures) -> Tensor:
         """Unit vectors (B, D) float32 of pictures that f_image has seen."""
-        return F.normalize(model.decode(features.segment, attributes=self.attributes).spe.float(), dim=-1)
+        return F.normalize(model.summary(features.segment, attributes=self.attributes).float(), dim=-1)
 
     def _attributes(self, batch: RetrievalBatch) -> TaskAttributes:
         return self.attributes_of_texts if isinstance(batch.queries, TextBatch) else self.attributes
@@ -179,7 +179,7 @@ def _encode(model: UniPerceiver, queries: ImageBatch | VideoBatch | TextBatch) -
 
 
 def _targets(model: UniPerceiver, text: TextBatch, attributes: TaskAttributes) -> Tensor:
-    return model.decode(model.encode_text(text), attributes=attributes, side="target").spe
+    return model.summary(model.encode_text(text), attributes=attributes, side="target")
 
 
 def _contrast(logits: Tensor, own: Tensor, is_same: Tensor, smoothing: float) -> Tensor:
