@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer as RawTokenizer
 from tokenizers.models import WordLevel
+from torch import Tensor
 
 from uniperceiver.batches import ImageBatch
 from uniperceiver.config import PatchEncoderConfig, TaskConfig
@@ -33,6 +34,26 @@ def tokenizer() -> Tokenizer:
     return Tokenizer(RawTokenizer(WordLevel({word: index for index, word in enumerate(words)}, unk_token="w0")))
 
 
+class SearchOfConverted:
+    """A converted model about to search captions of the recorded pictures; keeps what it says of every next word."""
+
+    def __init__(self, name: str, tokenizer: Tokenizer) -> None:
+        tensors = load_file(GOLDEN / f"uniperceiver_v1_{name}.safetensors")
+        state = {key.removeprefix("param/"): value for key, value in tensors.items() if key.startswith("param/")}
+        model = convert_uniperceiver_v1(ReleaseFile.from_content(state), V1Options(heads=4)).model
+        assert isinstance(model.config.pixels, PatchEncoderConfig)
+        setting = TaskSetting(TaskConfig(kind="captioning"), tokenizer, model.config.pixels)
+        task = CaptioningTask(setting, CandidateSet.from_token_ids(range(WORDS), tokenizer))
+        with torch.no_grad():
+            images = ImageBatch(tensors["in/cap/input0"], torch.zeros(3, 64, 64, dtype=torch.bool))
+            self._next_word = _NextWord(task, model, model.encode_image(images))
+        self.steps: list[Tensor] = []
+
+    def __call__(self, words: Tensor | None, parents: Tensor) -> Tensor:
+        self.steps.append(self._next_word(words, parents))
+        return self.steps[-1]
+
+
 @pytest.mark.parametrize(
     ("search", "beams", "penalty"), [("gen_cap", 2, 0.0), ("gen_cap_b3lp1", 3, 1.0), ("gen_cap_eos", 2, 0.0)]
 )
@@ -41,20 +62,26 @@ def test_the_search_finds_the_recorded_captions(
     name: str, search: str, beams: int, penalty: float, tokenizer: Tokenizer
 ) -> None:
     """``gen_cap_eos`` ends sentences with another word, so that some end early: they keep their score."""
-    tensors = load_file(GOLDEN / f"uniperceiver_v1_{name}.safetensors")
     more = load_file(GOLDEN / f"uniperceiver_v1_{name}_more.safetensors")
-    state = {key.removeprefix("param/"): value for key, value in tensors.items() if key.startswith("param/")}
-    model = convert_uniperceiver_v1(ReleaseFile.from_content(state), V1Options(heads=4)).model
-    pixels = tensors["in/cap/input0"]
     end = int(more["in/gen_cap_eos/eos_id"]) if search == "gen_cap_eos" else tokenizer.end_id
-    assert isinstance(model.config.pixels, PatchEncoderConfig)
-    setting = TaskSetting(TaskConfig(kind="captioning"), tokenizer, model.config.pixels)
-    task = CaptioningTask(setting, CandidateSet.from_token_ids(range(WORDS), tokenizer))
-    with torch.no_grad():
-        images = ImageBatch(pixels, torch.zeros(3, 64, 64, dtype=torch.bool))
-        next_word = _NextWord(task, model, model.encode_image(images))
-        found = beam_search(next_word, 3, beams, end=end, max_words=6, length_penalty=penalty)
+    next_word = SearchOfConverted(name, tokenizer)
+    found = beam_search(next_word, 3, beams, end=end, max_words=6, length_penalty=penalty)
     expected = [tuple(word for word in row if word != end) for row in more[f"out/{search}/ids"].tolist()]
     assert [sentence.words for sentence in found] == expected
     totals = more[f"out/{search}/word_logp"].sum(dim=1)
     torch.testing.assert_close(torch.tensor([s.log_probability for s in found]), totals, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("search", "beams", "penalty"), [("gen_cap", 2, 0.0), ("gen_cap_b3lp1", 3, 1.0)])
+@pytest.mark.parametrize("name", ["dense", "moe"])
+def test_every_step_of_the_search_sees_the_recorded_logits(
+    name: str, search: str, beams: int, penalty: float, tokenizer: Tokenizer
+) -> None:
+    """Log-probabilities of every tenth word after every beam. Ours feeds no beam that has ended; here none does."""
+    recorded = load_file(GOLDEN / "uniperceiver_v1_search.safetensors")
+    next_word = SearchOfConverted(name, tokenizer)
+    beam_search(next_word, 3, beams, end=tokenizer.end_id, max_words=6, length_penalty=penalty)
+    for step, log_probabilities in enumerate(next_word.steps):
+        expected = recorded[f"{name}/{search}/step{step}"]
+        torch.testing.assert_close(log_probabilities[:, ::10], expected, atol=1e-4, rtol=1e-5)
+    assert len(next_word.steps) == 6
