@@ -3,7 +3,8 @@
     python benchmarks/nano_training.py
 
 Forward and backward pass in bfloat16 autocast, alternated, medians of process time: the backbone with batch norms in
-its convolutions and with timm's frozen ones, and attention as plain products and by PyTorch's fused operator.
+its convolutions and with timm's frozen ones, attention as plain products and by PyTorch's fused operator, and g read
+at <SPE> alone and at every token.
 """
 
 from __future__ import annotations
@@ -19,11 +20,16 @@ from measuring import Row, arguments, report
 from timm.layers import freeze_batch_norm_2d
 from torch import Tensor
 
+from uniperceiver.config import load_config
 from uniperceiver.model.layers.attention import attend
 from uniperceiver.model.layers.frozen_batch_norm import fold_frozen_norms
+from uniperceiver.model.segments import Segment, TaskAttributes
+from uniperceiver.model.unified_decoder import UnifiedDecoder
 
 BACKBONE = "tf_efficientnet_lite0"
 PICTURES = ((24, 128), (12, 160))
+SEQUENCES = ((24, 30), (80, 5))
+"""Pictures of a step of classification, and its names."""
 ATTENTIONS = ((24, 4, 67, 64), (12, 4, 160, 32), (14, 4, 136, 64), (48, 4, 48, 64))
 
 
@@ -53,6 +59,18 @@ def attention_step(product: Callable[..., Tensor], shape: tuple[int, ...]) -> Ca
     return lambda: product(query, key, value).sum().backward()
 
 
+def decoder_step(decoder: UnifiedDecoder, tokens: Tensor, reads_all: bool) -> Callable[[], None]:
+    segment = Segment(tokens, torch.zeros(tokens.shape[:2], dtype=torch.bool), "image")
+    attributes = TaskAttributes(input_image=True, input_text=False)
+
+    def step() -> None:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            spe = decoder([segment], attributes).spe if reads_all else decoder.summary([segment], attributes)
+        spe.float().square().sum().backward()
+
+    return step
+
+
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--threads", type=int, default=1)
@@ -70,6 +88,11 @@ def main() -> None:
     for shape in ATTENTIONS:
         new, old = attention_step(attend, shape), attention_step(F.scaled_dot_product_attention, shape)
         rows.append((f"attention, {shape}", *compare(new, old, given.rounds)))
+    decoder = UnifiedDecoder(load_config("nano").decoder)
+    for shape in SEQUENCES:
+        tokens = torch.randn(*shape, decoder.width)
+        new, old = (decoder_step(decoder, tokens, reads_all) for reads_all in (False, True))
+        print("g at <SPE>, {} × {} tokens: {:.4f} s, at all {:.4f} s".format(*shape, *compare(new, old, given.rounds)))
     print(f"torch {torch.__version__}, {given.threads} threads; seconds")
     for name, ours, theirs in rows:
         print(f"{name:32} {ours:8.4f} {theirs:8.4f}   {theirs / ours:.1f}×")
