@@ -14,6 +14,7 @@ from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
@@ -46,6 +47,14 @@ class PyramidBackbone(nn.Module):
         return self.pyramid(OrderedDict((str(level), x) for level, x in enumerate(self.backbone(pixels))))
 
 
+class AsTheyAre(GeneralizedRCNNTransform):
+    """Leaves pictures their size. torchvision's `_skip_resize` does so in training alone: in use it enlarges to 800."""
+
+    def resize(self, image: Tensor, target: Any = None) -> tuple[Tensor, Any]:
+        """Nothing."""
+        return image, target
+
+
 class RegionDetector(nn.Module):
     """torchvision's Mask R-CNN, heads as wide as its pyramid; pictures come normalised and of their size already."""
 
@@ -60,12 +69,10 @@ class RegionDetector(nn.Module):
             box_batch_size_per_image=REGIONS,
             mask_head=MaskRCNNHeads(PYRAMID, (PYRAMID,) * 4, 1),
             mask_predictor=MaskRCNNPredictor(PYRAMID, PYRAMID, classes),
-            image_mean=[0.0, 0.0, 0.0],
-            image_std=[1.0, 1.0, 1.0],
             rpn_anchor_generator=AnchorGenerator(ANCHORS, ((0.5, 1.0, 2.0),) * len(ANCHORS)),
             box_score_thresh=0.01,
-            _skip_resize=True,
         )
+        self.network.transform = AsTheyAre(1, 1, image_mean=[0.0, 0.0, 0.0], image_std=[1.0, 1.0, 1.0])
 
     def loss(self, batch: Any) -> Tensor:
         """The sum of the five losses."""

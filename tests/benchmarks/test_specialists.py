@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from uniperceiver.config import TrainConfig
 from uniperceiver.config.data import ScenesConfig
@@ -52,3 +53,15 @@ def test_the_encoders_learn_more_slowly(few: TrainConfig, monkeypatch: pytest.Mo
     backbone = {id(p) for p in parts.backbone.parameters() if p.requires_grad}
     assert {id(p) for p in slow["params"]} == backbone
     assert len(fast["params"]) > 0
+
+
+def test_the_detector_sees_pictures_in_use_as_in_training(few: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import specialists
+
+    row = few.streams["objects"]
+    parts, _ = specialists.ingredients(few, row, open_dataset(row.dataset))
+    transform = specialists.RegionDetector(parts).network.transform
+    for is_training in (True, False):
+        seen, _ = transform.train(is_training)([torch.rand(3, 150, 100)])
+        assert seen.image_sizes == [(150, 100)]
