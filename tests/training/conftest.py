@@ -11,8 +11,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-# The first backward pass of a process starts a thread for every kind of device known by then, and exporting to ONNX makes
-# some known; processes forked afterwards could not train. So early there are none.
+# The first backward pass of a process starts a thread for every kind of device known by then, and an export to ONNX
+# makes some known; processes forked afterwards could not train. So early there are none.
 torch.zeros((), requires_grad=True).backward()
 
 StartTwo = Callable[..., Any]
