@@ -80,11 +80,13 @@ def row(what: str, measured: dict[str, Any] | None, metric: str) -> str:
 def after_training(finetuned: dict[str, Any] | None) -> str:
     if finetuned is None:
         return "What that gives was not measured."
-    return (
+    said = (
         f"On coco128, {finetuned['folds']} folds of cross-validation with {finetuned['minutes']:g} minutes each give "
-        f"box AP50 {percent(finetuned['box_ap50'])} of all 80 names; the same training from the untrained preset "
-        f"gives {percent(finetuned['preset_box_ap50'])}."
+        f"box AP50 {percent(finetuned['box_ap50'])} of all 80 names"
     )
+    if "preset_box_ap50" not in finetuned:
+        return f"{said}."
+    return f"{said}; the same training from the untrained preset gives {percent(finetuned['preset_box_ap50'])}."
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ def test_what_was_measured_is_told_from_what_was_not(card: dict[str, Any]) -> No
     assert "box AP50 10.0 of all 80 names; the same training from the untrained preset gives 2.0." in card["card"](
         figures(), 90, finetuned
     )
+    del finetuned["preset_box_ap50"]
+    assert "box AP50 10.0 of all 80 names." in card["card"](figures(), 90, finetuned)
 
 
 def test_every_source_of_the_recipe_is_named(card: dict[str, Any]) -> None:
