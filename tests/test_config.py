@@ -166,7 +166,7 @@ def test_the_packaged_checkpoint_has_the_recipe_of_the_demo() -> None:
     assert nano.streams["labels"].sampling_weight > demo.streams["labels"].sampling_weight
 
 
-def test_nano_on_a_gpu_differs_in_batches_and_shares_only() -> None:
+def test_nano_on_a_gpu_has_nanos_recipe_and_data_with_batches_four_times_as_large() -> None:
     nano, gpu = (load_train_config(name, {"debian": "/"}) for name in ("nano", "nano_gpu"))
     assert (gpu.optimizer, gpu.proposal_loss, gpu.model) == (nano.optimizer, nano.proposal_loss, nano.model)
     for name, stream in nano.streams.items():
