@@ -60,7 +60,7 @@ def test_every_preset_is_read_and_written_back(name: str) -> None:
 
 @pytest.mark.parametrize("name", shipped("train"))
 def test_every_training_configuration_is_read_and_written_back(name: str) -> None:
-    config = load_train_config(name, PATHS)
+    config = load_train_config(name, defaults=PATHS)
     assert from_data(TrainConfig, yaml.safe_load(yaml.safe_dump(to_data(config))), name) == config
 
 
@@ -88,6 +88,17 @@ def test_unknown_names_list_what_there_is(tmp_path: Path) -> None:
         read_yaml("nanoo", "model")
     with pytest.raises(ConfigError, match="no configuration file"):
         load_config(str(tmp_path / "missing.yaml"))
+
+
+def test_a_value_that_nothing_asks_for_is_an_error() -> None:
+    given = {"cutouts": "shapes", "names": "10", "held_out": "2", "with_relatives": "false"}
+    with pytest.raises(
+        ConfigError, match=r"no place \$\{precision\}: it has cutouts,.* extends: \{config: demo\}"
+    ):
+        load_train_config("demo", given | {"precision": "float32"})
+    assert load_train_config("demo", given, {"precision": "float32"}).precision == "auto"
+    with pytest.raises(ConfigError, match=r"no place \$\{x\}: it has none"):
+        read_yaml("nano", "model", {"x": "1"})
 
 
 def test_wrong_keys_and_types_are_named_with_their_place() -> None:

@@ -51,7 +51,7 @@ def row(stream: StreamConfig) -> tuple[str, int, float, float]:
 
 
 def test_v1_base_is_table_10() -> None:
-    config = load_train_config("v1_base", PATHS)
+    config = load_train_config("v1_base", defaults=PATHS)
     expected = dict(TABLE_10)
     for name, share in PAIRS.items():
         expected[f"masked_{name}"] = ("masked_language_modeling", 64, share * 0.01389, 1.0)
@@ -65,7 +65,7 @@ def test_v1_base_is_table_10() -> None:
 
 @pytest.mark.parametrize("stage", [1, 2])
 def test_moe_stages_are_those_of_the_released_training(stage: int) -> None:
-    config = load_train_config(f"v1_moe_base_stage{stage}", PATHS)
+    config = load_train_config(f"v1_moe_base_stage{stage}", defaults=PATHS)
     first = stage == 1
     expected = {
         "imagenet21k": ("classification", 720 if first else 440, 2.486, 1.0),
@@ -91,7 +91,7 @@ def test_moe_stages_are_those_of_the_released_training(stage: int) -> None:
 @pytest.mark.parametrize("name", ["v1_base", "v1_moe_base_stage1", "v1_moe_base_stage2"])
 def test_everything_but_language_modelling_is_smoothed(name: str) -> None:
     """App. E of the v1 paper."""
-    for stream in load_train_config(name, PATHS).streams.values():
+    for stream in load_train_config(name, defaults=PATHS).streams.values():
         is_smoothed = stream.task.kind in {"classification", "retrieval"}
         assert stream.task.label_smoothing == (0.1 if is_smoothed else 0.0)
 
@@ -129,7 +129,7 @@ def losses(folder: Path) -> list[float]:
 
 
 def test_the_augmentations_of_imagenet_21k_train(tiny_model: Path, imagenet: Path, tmp_path: Path) -> None:
-    config = load_train_config("v1_base", PATHS | {"model": str(tiny_model)})
+    config = load_train_config("v1_base", defaults=PATHS | {"model": str(tiny_model)})
     stream = config.streams["imagenet21k"]
     dataset = replace(stream.dataset, root=str(imagenet / "train"), names=str(imagenet / "classes.csv"))
     train(tiny(config, "imagenet21k", replace(stream, dataset=dataset)), tmp_path / "run")

@@ -253,7 +253,7 @@ def test_bfloat16_is_close_to_float32_and_results_are_float32(checkpoint: Checkp
     assert reduced.match(pictures[0], ["a cat", "a dog"])[0].probabilities.sum() == pytest.approx(1)
     assert reduced.answer(pictures[0], "how many ?")[0].probabilities.dtype == np.float64
     assert len(reduced.fill_mask("a [MASK] car")[0]) == 1
-    with pytest.raises(ValueError, match="precision is one of float32, bfloat16, got 'int8'"):
+    with pytest.raises(ValueError, match="precision is one of float32, bfloat16, auto, got 'int8'"):
         Predictor(checkpoint, precision="int8")  # type: ignore[arg-type]
 
 

@@ -22,6 +22,7 @@ def info(
     from uniperceiver.linear import describe_products
     from uniperceiver.model.layers.deformable_attention_kernel import describe_kernel
     from uniperceiver.model_info import describe
+    from uniperceiver.precision import describe_precisions
 
     found = found_model(model)
     config = str(Path(found) / "config.yaml") if Path(found).is_dir() else found
@@ -34,6 +35,7 @@ def info(
         Console().print(account.table())
         typer.echo(describe_kernel())
         typer.echo(describe_products())
+        typer.echo(describe_precisions())
 
 
 def evaluate(
@@ -78,7 +80,7 @@ def evaluate(
     if (path or values) and not config:
         raise ValueError("--path and --set fill the places of a configuration: give --config")
     folder = find_checkpoint(model)
-    settings = load_train_config(config, {"model": str(folder)} | places(path, values)) if config else None
+    settings = load_train_config(config, places(path, values), {"model": str(folder)}) if config else None
     found = [entry for given in data or [] for entry in recognise(given)]
     report = out or _report_folder(model, folder) / "report.json"
     reports = evaluate_checkpoint(folder, settings, stream, report, device, average, adapter, found)

@@ -24,6 +24,7 @@ class Precision(StrEnum):
 
     float32 = "float32"
     bfloat16 = "bfloat16"
+    auto = "auto"
 
 
 Pictures = Annotated[
@@ -53,7 +54,10 @@ Labels = Annotated[
 Every = Annotated[int, typer.Option("--every", min=1, help="Of a video, look at every n-th frame.")]
 InPrecision = Annotated[
     Precision,
-    typer.Option("--precision", help="bfloat16 is quicker where the processor or GPU has it, and a little less exact."),
+    typer.Option(
+        "--precision",
+        help="bfloat16 is quicker where the processor or GPU has it, and a little less exact; auto: only there.",
+    ),
 ]
 NANO = "nano"
 BATCH = 8

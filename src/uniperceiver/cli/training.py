@@ -74,8 +74,8 @@ def train(
         raise ValueError("train wants either a configuration or --data DIR_OR_FILE")
     if data:
         _plan(data, model or NANO, out / "train.yaml")
-    given = places(path, values) | ({} if model is None else {"model": model})
-    settings = load_train_config(config or str(out / "train.yaml"), given)
+    known = {} if model is None else {"model": model}
+    settings = load_train_config(config or str(out / "train.yaml"), places(path, values), known)
     if minutes is not None:
         settings = replace(settings, schedule=replace(settings.schedule, minutes=minutes))
     if tensorboard:

@@ -58,6 +58,7 @@ from uniperceiver.config.text_data import GlueConfig, GlueName, LabelledTextsCon
 from uniperceiver.config.training import (
     OptimizerConfig,
     Parallel,
+    Precision,
     ProposalLossConfig,
     Sampling,
     ScheduleConfig,
@@ -100,6 +101,7 @@ __all__ = [
     "Parallel",
     "PatchEncoderConfig",
     "PlainTextConfig",
+    "Precision",
     "PromptConfig",
     "ProposalConfig",
     "ProposalLossConfig",

@@ -37,14 +37,20 @@ def is_checkpoint_folder(model: str) -> bool:
     return model not in shipped("model") and Path(model).is_dir()
 
 
-def read_yaml(name_or_path: str, folder: Literal["model", "train"], values: dict[str, str] | None = None) -> Any:
-    """The content of a shipped configuration or of a YAML file, ``${name}`` replaced from ``values``.
+def read_yaml(
+    name_or_path: str,
+    folder: Literal["model", "train"],
+    values: dict[str, str] | None = None,
+    defaults: dict[str, str] | None = None,
+) -> Any:
+    """The content of a shipped configuration or of a YAML file, ``${name}`` replaced from ``values`` or ``defaults``.
 
     A key ``extends: {config: OTHER, values: {name: value}}`` starts from another configuration: mappings are merged key
     by key, everything else replaces what is there.
 
     Raises:
-        ConfigError: no such configuration, a ``${name}`` without a value, or an ``extends`` of another form.
+        ConfigError: no such configuration, a ``${name}`` without a value, a value without
+            a ``${name}``, or an ``extends`` of another form.
     """
     path = Path(name_or_path)
     if path.suffix in {".yaml", ".yml"}:
@@ -58,13 +64,20 @@ def read_yaml(name_or_path: str, folder: Literal["model", "train"], values: dict
             f"no {folder} configuration {name_or_path!r}: give a .yaml file or one of {', '.join(shipped(folder))}"
         )
     template = Template(text)
-    missing = sorted(set(template.get_identifiers()) - set(values or {}))
+    places, filled = set(template.get_identifiers()), (defaults or {}) | (values or {})
+    missing, unknown = sorted(places - filled.keys()), sorted(set(values or {}) - places)
     if missing:
         options = " ".join(f"--{'set' if name == 'model' else 'path'} {name}=…" for name in missing)
         raise ConfigError(
             f"{name_or_path} needs {', '.join(missing)}: give {options} (--set NAME=… for what is no file or folder)"
         )
-    content = yaml.safe_load(template.substitute(values or {}))
+    if unknown:
+        has = f"it has {', '.join(sorted(places))}" if places else "it has none"
+        raise ConfigError(
+            f"{name_or_path} has no place ${{{unknown[0]}}}: {has}. Other settings are changed in a YAML of your own "
+            f"that begins with extends: {{config: {name_or_path}}} (docs/training.md)"
+        )
+    content = yaml.safe_load(template.substitute(filled))
     if not isinstance(content, dict) or "extends" not in content:
         return content
     start = from_data(_Extends, content.pop("extends"), f"extends of {name_or_path}")
@@ -114,6 +127,11 @@ def load_config(name_or_path: str) -> ModelConfig:
     return from_data(ModelConfig, read_yaml(name_or_path, "model"), name_or_path)
 
 
-def load_train_config(name_or_path: str, values: dict[str, str] | None = None) -> TrainConfig:
-    """A training configuration; ``values`` fills its ``${name}`` places (paths of data, usually)."""
-    return from_data(TrainConfig, read_yaml(name_or_path, "train", values), name_or_path)
+def load_train_config(
+    name_or_path: str, values: dict[str, str] | None = None, defaults: dict[str, str] | None = None
+) -> TrainConfig:
+    """A training configuration; ``values`` fills its ``${name}`` places (paths of data, usually).
+
+    ``defaults`` fills those that ``values`` leaves open, and may have others besides.
+    """
+    return from_data(TrainConfig, read_yaml(name_or_path, "train", values, defaults), name_or_path)

@@ -15,6 +15,8 @@ from uniperceiver.config.task import TaskConfig
 
 Sampling = Literal["unmixed", "mixed"]
 Parallel = Literal["ddp", "fsdp"]
+Precision = Literal["float32", "bfloat16", "auto"]
+"""``auto``: bfloat16 where the device is quicker with it, else float32."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -167,8 +169,9 @@ class TrainConfig:
     sampling: Sampling = "unmixed"
     """Tab. 4. ``unmixed``: a step trains one stream, drawn with probability s_k; ``mixed``: every stream, with loss
     weight s_k and the share s_k of its batch."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """``bfloat16``: autocast; losses, gates, and boxes and scores of proposals stay in float32."""
+    precision: Precision = "float32"
+    """``bfloat16``: autocast; losses, gates, and boxes and scores of proposals stay in float32. ``auto``: where the
+    device is quicker with it, which a processor without instructions for it is not."""
     accumulate: Positive = 1
     """Batches of one stream whose gradients are added before a step."""
     checkpoint_activations: bool = False

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from uniperceiver.adapter import adapted
 from uniperceiver.checkpoint import Checkpoint, load_checkpoint
-from uniperceiver.config import TaskKind
+from uniperceiver.config import Precision, TaskKind
 from uniperceiver.data.records import CaptionedImage, LabelledImage, QuestionedImage, Record, TextRecord
 from uniperceiver.data.transforms import Transform
 from uniperceiver.likelihood import similarity
 from uniperceiver.model.image_encoder import ImageFeatures
+from uniperceiver.precision import computed_in, inference
 from uniperceiver.predictions import Answer, Caption, Classification, Detection, FilledMask, Match
 from uniperceiver.predictor.encoded_picture import (
     EncodedPicture,
@@ -34,7 +35,6 @@ from uniperceiver.predictor.encoded_picture import (
 from uniperceiver.predictor.fingerprint import fingerprint_of
 from uniperceiver.predictor.model_folders import find_checkpoint, model_card, push_checkpoint
 from uniperceiver.predictor.pictures import listed, to_pixels
-from uniperceiver.predictor.precision import Precision, inference
 from uniperceiver.predictor.prepared_tasks import PreparedTasks, checked
 from uniperceiver.predictor.texts import Texts, listed_texts, one_for_each, texts_to_classify, with_slots
 from uniperceiver.tasks.detection import DetectionTask
@@ -61,7 +61,8 @@ class Predictor:
         share_encoding: prepare pictures for all verbs alike, as detection does, so that each is encoded exactly once
             whatever is asked; classification then sees the whole picture instead of its centre, at a size it was not
             trained with.
-        precision: of f and g. Results are float32 and their last digits differ; indices do not tell precisions apart.
+        precision: of f and g; ``auto`` is bfloat16 where that is quicker. Results are float32 and their last digits
+            differ; indices do not tell precisions apart.
 
     Not for several threads at once: a server asks from one.
     """
@@ -84,7 +85,7 @@ class Predictor:
         self.device = torch.device(device)
         self.model = checkpoint.model.to(self.device).eval()
         self.batch_size = batch_size
-        self.precision = precision
+        self.precision = computed_in(precision, self.device)
         self._tasks = PreparedTasks(checkpoint, share_encoding)
         self._recent = RecentPictures(remembered)
 

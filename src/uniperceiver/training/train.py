@@ -14,9 +14,10 @@ from rich.console import Console
 
 from uniperceiver.adapter import ADAPTER, save_adapter
 from uniperceiver.checkpoint import BestSoFar, Checkpoint, TrainingState, save_checkpoint
-from uniperceiver.config import TrainConfig
+from uniperceiver.config import Precision, TrainConfig
 from uniperceiver.data.loading import endless, naming_dead_processes
 from uniperceiver.distributed import joined_processes, mean_over_ranks, own_device, rank, world_size
+from uniperceiver.precision import Computed, computed_in, reduced
 from uniperceiver.training.activation_checkpointing import checkpoint_activations
 from uniperceiver.training.adapting import add_heads, freeze, trained_table
 from uniperceiver.training.batch_record import write_batch
@@ -57,6 +58,7 @@ class Training:
         self.config = config
         self.folder = folder
         self.device = torch.device(device)
+        self.computed = _computed_by_all(config.precision, self.device)
         self.tokenizer = start.tokenizer
         self.mixture = Mixture(config.streams, config.seed, config.sampling)
         self.tasks, batches = open_streams(config, start, self.mixture)
@@ -90,6 +92,7 @@ class Training:
         request = request or StopRequest()
         if rank() == 0:
             Console(highlight=False).print(trained_table(self.model, self.config.tune))
+            Console(highlight=False).print(f"precision: {self.computed} ({self.config.precision})")
         logs = self._open_logs(show_bar) if rank() == 0 else []
         self.loss.train()
         is_asked = False
@@ -169,8 +172,7 @@ class Training:
         return dict(losses)
 
     def _backward(self, name: str, batch: Any) -> dict[str, float]:
-        is_reduced = self.config.precision == "bfloat16"
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_reduced):
+        with reduced(self.device, self.computed):
             parts = self.loss(name, batch)
         total = torch.stack([value.float() for value in parts.values()]).sum()
         is_bad = not bool(total.abs() <= self.config.largest_loss)  # NaN is not
@@ -255,6 +257,13 @@ class Training:
                 save_adapter(self.model, weights, tasks, self.folder / ADAPTER)
             keep_last(self.folder, self.step, self.config.keep_last)
         self._saved_at = self.step
+
+
+def _computed_by_all(precision: Precision, device: torch.device) -> Computed:
+    """What the processes compute in: bfloat16 if that is every one's choice."""
+    own = computed_in(precision, device)
+    share = mean_over_ranks(torch.tensor(float(own == "bfloat16"), device=device))
+    return "bfloat16" if float(share) == 1 else "float32"
 
 
 def train(

@@ -100,7 +100,7 @@ def training_plan(data: Sequence[FoundData], model: str) -> TrainConfig:
             learning_rate=4e-4, weight_decay=1e-2, text_encoder_scale=0.2, proposals_scale=1.0, decoder_scale=0.2
         ),
         proposal_loss=ProposalLossConfig(points=256),
-        precision="bfloat16",
+        precision="auto",
         log_every=20,
         checkpoint_every=500,
     )
