@@ -92,9 +92,7 @@ def test_unknown_names_list_what_there_is(tmp_path: Path) -> None:
 
 def test_a_value_that_nothing_asks_for_is_an_error() -> None:
     given = {"cutouts": "shapes", "names": "10", "held_out": "2", "with_relatives": "false"}
-    with pytest.raises(
-        ConfigError, match=r"no place \$\{precision\}: it has cutouts,.* extends: \{config: demo\}"
-    ):
+    with pytest.raises(ConfigError, match=r"no place \$\{precision\}: it has cutouts,.* extends: \{config: demo\}"):
         load_train_config("demo", given | {"precision": "float32"})
     assert load_train_config("demo", given, {"precision": "float32"}).precision == "auto"
     with pytest.raises(ConfigError, match=r"no place \$\{x\}: it has none"):
