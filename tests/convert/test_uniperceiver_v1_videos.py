@@ -53,6 +53,7 @@ class Recorded:
         self.model = convert_uniperceiver_v1(ReleaseFile.from_content(state), V1Options(heads=4)).model
         videos = load_file(GOLDEN / "uniperceiver_v1_videos.safetensors")
         self.golden = {k.removeprefix(f"{name}/"): v for k, v in videos.items() if k.startswith(f"{name}/")}
+        self.name, self.steps = name, load_file(GOLDEN / "uniperceiver_v1_search.safetensors")
         words = [f"w{index}" for index in range(WORDS)]
         words[996], words[999] = END, SPE
         raw = RawTokenizer(WordLevel({word: index for index, word in enumerate(words)}, unk_token="w0"))
@@ -114,7 +115,12 @@ def test_the_search_finds_the_recorded_captions(recorded: Recorded) -> None:
     assert isinstance(model.config.pixels, PatchEncoderConfig)
     setting = TaskSetting(TaskConfig(kind="captioning"), recorded.tokenizer, model.config.pixels)
     task = CaptioningTask(setting, recorded.vocabulary)
-    next_word = _NextWord(task, model, ImageFeatures(recorded.video("vtr"), None))
+    predict, steps = _NextWord(task, model, ImageFeatures(recorded.video("vtr"), None)), []
+
+    def next_word(words: Tensor | None, parents: Tensor) -> Tensor:
+        steps.append(predict(words, parents))
+        return steps[-1]
+
     found = beam_search(next_word, 2, 2, end=recorded.tokenizer.end_id, max_words=6, length_penalty=0.0)
     expected = [
         tuple(w for w in row if w != recorded.tokenizer.end_id) for row in golden["out/gen_vidcap/ids"].tolist()
@@ -122,3 +128,6 @@ def test_the_search_finds_the_recorded_captions(recorded: Recorded) -> None:
     assert [sentence.words for sentence in found] == expected
     totals = golden["out/gen_vidcap/word_logp"].sum(dim=1)
     torch.testing.assert_close(torch.tensor([s.log_probability for s in found]), totals, atol=1e-3, rtol=1e-4)
+    assert len(steps) == 6
+    for step, log_probabilities in enumerate(steps):  # of every tenth word
+        close(log_probabilities[:, ::10], recorded.steps[f"{recorded.name}/gen_vidcap/step{step}"])
