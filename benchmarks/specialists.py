@@ -38,7 +38,7 @@ from specialist_networks import (
 from torch import nn
 
 from uniperceiver.cli.options import named_paths
-from uniperceiver.config import ScheduleConfig, StreamConfig, TrainConfig, load_train_config
+from uniperceiver.config import Precision, ScheduleConfig, StreamConfig, TrainConfig, load_train_config
 from uniperceiver.data.datasets import Dataset, open_dataset
 from uniperceiver.data.loading import Batches, endless
 from uniperceiver.data.transforms import test_transform, train_transform
@@ -47,6 +47,7 @@ from uniperceiver.evaluation.evaluate import evaluate
 from uniperceiver.evaluation.report import percent
 from uniperceiver.model.image_encoder import ImageEncoder
 from uniperceiver.model.text_encoder import TextEncoder
+from uniperceiver.precision import computed_in, reduced
 from uniperceiver.tasks import build_task, find_candidates
 from uniperceiver.tasks.candidates import CandidateSet
 from uniperceiver.tasks.task import Task, TaskSetting
@@ -122,9 +123,16 @@ def build_optimizer(network: nn.Module, parts: Ingredients) -> torch.optim.Optim
     return torch.optim.AdamW(groups, weight_decay=1e-2)
 
 
-def fit(network: nn.Module, optimizer: torch.optim.Optimizer, batches: Batches[Any], schedule: ScheduleConfig) -> int:
+def fit(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Batches[Any],
+    schedule: ScheduleConfig,
+    precision: Precision,
+) -> int:
     """Train for ``schedule.minutes``; the number of steps."""
-    step, seconds = 0, 0.0
+    step, seconds, processor = 0, 0.0, torch.device("cpu")
+    computed = computed_in(precision, processor)
     network.train()
     with Progress(transient=True) as bar:
         shown = bar.add_task("training", total=1.0)
@@ -135,7 +143,7 @@ def fit(network: nn.Module, optimizer: torch.optim.Optimizer, batches: Batches[A
                 return step
             set_learning_rates(optimizer, learning_rate_factor(schedule, step, progress))
             optimizer.zero_grad(set_to_none=True)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with reduced(processor, computed):
                 loss = network.loss(batch)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM)
@@ -163,7 +171,7 @@ def run_specialist(kind: type[nn.Module], config: TrainConfig, stream: StreamCon
     schedule = ScheduleConfig(
         steps=1, minutes=minutes, warmup_steps=WARMUP_STEPS, decay="cosine", constant=0.3, final=0.02
     )
-    steps = fit(network, build_optimizer(network, parts), batches, schedule)
+    steps = fit(network, build_optimizer(network, parts), batches, schedule, config.precision)
     result = evaluate(
         network,  # type: ignore[arg-type]
         SpecialistTask(task),  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from uniperceiver.batches import ImageBatch
@@ -16,6 +17,7 @@ from uniperceiver.config import (
     ProposalConfig,
 )
 from uniperceiver.model.image_encoder import ImageEncoder
+from uniperceiver.model.layers.position_encoding import map_position_code
 
 CONFIG = ImageEncoderConfig(
     backbone=BackboneConfig(name="resnet10t"),
@@ -195,6 +197,30 @@ def test_finer_maps_in_the_global_tokens():
     )
     torch.testing.assert_close(tokens[:, 7], network.global_tokens.projection(beside) + place)
     assert network(images(1, 72, 40)).segment.tokens.shape[1] == 3 * 2
+
+
+def test_pools_may_see_finer_maps_than_those_that_are_flattened():
+    network = encoder(replace(CONFIG, pooled_maps=3, attention_pools=2, proposals=None)).eval()
+    batch = images(2, 96, 160)
+    with torch.no_grad():
+        maps = network.backbone(batch.pixels)[-3:]
+        tokens = network(batch).segment.tokens
+        assert network.global_tokens is not None
+        assert network.global_tokens.pools is not None
+        cells = F.adaptive_avg_pool2d(maps[0], (3, 5)), F.adaptive_avg_pool2d(maps[1], (3, 5)), maps[2]
+        seen = torch.cat(cells, dim=1).flatten(2).transpose(1, 2)
+        code = map_position_code(torch.zeros(2, 3, 5, dtype=torch.bool), seen.shape[2]).flatten(1, 2)
+        torch.testing.assert_close(tokens[:, :2], network.global_tokens.pools(seen, code))
+        last = network.global_tokens.projection(maps[2].flatten(2).transpose(1, 2))
+        place = map_position_code(torch.zeros(2, 3, 5, dtype=torch.bool), WIDTH).flatten(1, 2)
+        torch.testing.assert_close(tokens[:, 2:], last + place)
+
+
+def test_pools_see_at_least_what_is_flattened():
+    with pytest.raises(ValueError, match="pooled_maps 1 must be at least global_maps, 2"):
+        replace(CONFIG, global_maps=2, pooled_maps=1)
+    with pytest.raises(ValueError, match=r"image\.pooled_maps is 9"):
+        encoder(replace(CONFIG, pooled_maps=9))
 
 
 def test_more_maps_than_the_backbone_has_are_refused():

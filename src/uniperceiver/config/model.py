@@ -98,7 +98,19 @@ class ImageEncoderConfig:
     """F_L of Eq. (3): so many of the backbone's last maps, at the size of the last. The paper has the last alone."""
     attention_pools: Annotated[int, Field(ge=0)] = 10
     """M' of Eq. (3)."""
+    pooled_maps: Positive | None = None
+    """So many of the last maps are what the pools look at, at the size of the last; None: ``global_maps``."""
     kind: Literal["proposals"] = "proposals"
+
+    def __post_init__(self) -> None:
+        """What is flattened is part of what is pooled."""
+        if self.pooled_maps is not None and self.pooled_maps < self.global_maps:
+            raise ValueError(f"image.pooled_maps {self.pooled_maps} must be at least global_maps, {self.global_maps}")
+
+    @property
+    def seen_maps(self) -> int:
+        """So many of the backbone's last maps reach the global tokens."""
+        return self.global_maps if self.pooled_maps is None else self.pooled_maps
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -12,24 +12,26 @@ from uniperceiver.model.layers.position_encoding import map_position_code
 class GlobalTokens(nn.Module):
     """Global tokens of an image, Eq. (3): {AttnPool_i(F_L)} for i = 1 … M', then Flatten(F_L).
 
-    F_L is the backbone's own last map (A25), or the last few (``image.global_maps``). The flattened map and the pools
-    each have a projection to D.
+    F_L is the backbone's own last map (A25), or the last few (``image.global_maps``), and the pools may look at more of
+    them (``image.pooled_maps``). The flattened map and the pools each have a projection to D.
 
     Paper: silent on positions. Sine encodings are added to the flattened tokens and to the keys of the pools: g itself
     adds none to image tokens, and without them it could not tell left from right.
     """
 
-    def __init__(self, channels: int, width: int, pools: int) -> None:
+    def __init__(self, channels: int, width: int, pools: int, pooled_channels: int | None = None) -> None:
+        """``channels`` c are flattened: the last of the ``pooled_channels`` C that pools see; None: all of them."""
         super().__init__()
-        if channels % 4 or width % 4:
+        pooled_channels = pooled_channels or channels
+        if pooled_channels % 4 or width % 4:
             raise ValueError(
-                f"sine positions need widths divisible by 4, got {channels} (backbone) and {width} (decoder)"
+                f"sine positions need widths divisible by 4, got {pooled_channels} (backbone) and {width} (decoder)"
             )
-        self.pools = AttentionPools(channels, width, pools) if pools else None
+        self.pools = AttentionPools(pooled_channels, width, pools) if pools else None
         self.projection = nn.Linear(channels, width)
 
     def forward(self, features: Tensor, is_padding: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Last map (B, c, h, w) -> tokens (B, M, D) and their padding (B, M) bool, M = M' + h·w; Eq. (3).
+        """Last map (B, C, h, w) -> tokens (B, M, D) and their padding (B, M) bool, M = M' + h·w; Eq. (3).
 
         ``is_padding`` is (B, h, w) at the map's own size, or None; the cell at the top left must not be padding.
         """
@@ -37,8 +39,9 @@ class GlobalTokens(nn.Module):
         if is_padding is None:
             is_padding = torch.zeros(batch, height, width, dtype=torch.bool, device=features.device)
         is_hidden = is_padding.flatten(1)
-        cells = features.flatten(2).transpose(1, 2)  # (B, hw, c)
-        flattened = self.projection(cells) + _positions(is_padding, self.projection.out_features, cells)
+        cells = features.flatten(2).transpose(1, 2)  # (B, hw, C)
+        flat = self.projection(cells[..., channels - self.projection.in_features :])
+        flattened = flat + _positions(is_padding, self.projection.out_features, cells)
         if self.pools is None:
             return flattened, is_hidden
         pooled = self.pools(cells, _positions(is_padding, channels, cells), is_hidden)

@@ -87,10 +87,13 @@ class ImageEncoder(nn.Module):
         self.config = config
         self.backbone = build_backbone(config.backbone)
         channels = self.backbone.channels
-        if config.global_maps > len(channels):
-            raise ValueError(f"image.global_maps is {config.global_maps}, but the backbone has {len(channels)} maps")
-        seen = sum(channels[-config.global_maps :])
-        self.global_tokens = GlobalTokens(seen, width, config.attention_pools) if config.global_tokens else None
+        if config.seen_maps > len(channels):
+            name = "global_maps" if config.pooled_maps is None else "pooled_maps"
+            raise ValueError(f"image.{name} is {config.seen_maps}, but the backbone has {len(channels)} maps")
+        flattened, pooled = sum(channels[-config.global_maps :]), sum(channels[-config.seen_maps :])
+        self.global_tokens = (
+            GlobalTokens(flattened, width, config.attention_pools, pooled) if config.global_tokens else None
+        )
         self.kept = 0 if config.proposals is None else config.proposals.kept
         self.proposals = None if config.proposals is None else ProposalNetwork(config.proposals, channels)
         self.region_tokens = None if config.proposals is None else RegionTokens(config.proposals.width, width)
@@ -111,7 +114,7 @@ class ImageEncoder(nn.Module):
         features = self.backbone(pixels)
         tokens, token_padding = None, None
         if self.global_tokens is not None:
-            last = _at_size_of_last(features[-self.config.global_maps :])
+            last = _at_size_of_last(features[-self.config.seen_maps :])
             tokens, token_padding = self.global_tokens(last, _at_size_of(last, is_padding))
         if self.proposals is None or self.region_tokens is None:
             return Perception(tokens, token_padding, None, None, None)
