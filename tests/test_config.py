@@ -121,6 +121,8 @@ def test_values_that_do_not_fit_together_are_refused() -> None:
         ProposalLossConfig(oversample=0.5)
     with pytest.raises(ValueError, match="mt_adamw normalises"):
         OptimizerConfig(clip_norm=1.0)
+    with pytest.raises(ValueError, match="equal_say is for mt_adamw"):
+        OptimizerConfig(name="adamw", equal_say="steps")
     with pytest.raises(ConfigError, match="streams is empty"):
         from_data(TrainConfig, {"model": "nano", "streams": {}, "schedule": {"steps": 1}}, "x")
 

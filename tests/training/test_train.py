@@ -103,6 +103,17 @@ def test_plain_adamw_weighs_the_loss_with_the_scaling_factor(config: TrainConfig
         torch.testing.assert_close(gradient, 4 * once[name], rtol=1e-4, atol=1e-6)
 
 
+def test_an_equal_say_of_steps_is_a_scale_of_the_sampling_ratio(config: TrainConfig, tmp_path: Path) -> None:
+    total = sum(row.sampling_weight for row in config.streams.values())
+    scaled = {name: replace(row, scale=row.sampling_weight / total) for name, row in config.streams.items()}
+    by_hand = weights(train(replace(config, streams=scaled), tmp_path / "by hand"))
+    of_steps = replace(config, optimizer=replace(config.optimizer, equal_say="steps"))
+    steps = weights(train(of_steps, tmp_path / "steps"))
+    of_tasks = weights(train(config, tmp_path / "tasks"))
+    assert all(torch.equal(by_hand[name], steps[name]) for name in steps)
+    assert any(not torch.equal(of_tasks[name], steps[name]) for name in steps)
+
+
 def test_loading_processes_change_nothing(config: TrainConfig, tmp_path: Path) -> None:
     alone = weights(train(config, tmp_path / "alone"))
     with_worker = weights(train(replace(config, workers=1), tmp_path / "worker"))

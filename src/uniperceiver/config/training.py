@@ -74,6 +74,9 @@ class OptimizerConfig:
     """MT-AdamW (Sec. 4.4) or plain AdamW, and the learning rate of every part."""
 
     name: Literal["mt_adamw", "adamw"] = "mt_adamw"
+    equal_say: Literal["tasks", "steps"] = "tasks"
+    """What counts alike in MT-AdamW's first moment. ``tasks``, however often they are drawn: the 1/s_k of Sec. 4.4;
+    ``steps``: every step, ω_k ∝ s_k. In short trainings the steps of rare tasks would else be the others' noise."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
@@ -98,6 +101,8 @@ class OptimizerConfig:
             raise ValueError(
                 "optimizer.clip_norm is for adamw: mt_adamw normalises the gradient; remove one of the two"
             )
+        if self.name == "adamw" and self.equal_say == "steps":
+            raise ValueError("optimizer.equal_say is for mt_adamw: in adamw every step counts alike; remove it")
 
 
 @dataclass(frozen=True, config=STRICT)

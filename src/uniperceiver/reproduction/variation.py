@@ -156,5 +156,5 @@ def _optimizer(baseline: Baseline, variation: Variation) -> OptimizerConfig:
         settings = replace(settings, backbone_scale=settings.proposals_scale)
     if variation.optimizer == "adamw":
         rate = settings.learning_rate * math.sqrt(streams)
-        return replace(settings, name="adamw", learning_rate=rate, clip_norm=CLIP_NORM)
+        return replace(settings, name="adamw", equal_say="tasks", learning_rate=rate, clip_norm=CLIP_NORM)
     return replace(settings, learning_rate=settings.learning_rate * math.sqrt(streams / len(variation.streams)))

@@ -193,6 +193,8 @@ class Training:
             if isinstance(self.optimizer, MTAdamW):
                 (name,) = streams  # the configuration refuses MT-AdamW with mixed sampling
                 ratio, scale = self.mixture.sampling_ratio(name), self.mixture.scale(name)
+                if self.config.optimizer.equal_say == "steps":
+                    scale *= ratio
                 return self.optimizer.step(sampling_ratio=ratio, scale=scale)
             norm = gradient_norm(self.optimizer.param_groups)
         except FloatingPointError as error:
