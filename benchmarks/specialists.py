@@ -1,7 +1,7 @@
 """Each task of a joint training beside a specialist: what a user would pick, same encoders, same data, same time.
 
     python benchmarks/specialists.py demo --minutes 15 --ours runs/demo/report.json --out runs/specialists-demo
-    python benchmarks/specialists.py realdata --minutes 65 --ours runs/realdata/report.json \\
+    python benchmarks/specialists.py realdata --minutes 10 --ours runs/realdata/report.json \\
         --out runs/specialists-realdata --path cifar=DATA/cifar10-wds --path imagenet=DATA/imagenet-sample \\
         --path coco=DATA/coco128 --path flickr=DATA/flickr8k-700
 
