@@ -56,7 +56,11 @@ def weights(folder: Path, name: str = "model.safetensors") -> dict[str, torch.Te
 
 @pytest.mark.slow
 def test_sharded_equals_replicated_equals_one_process(
-    train_yaml: Path, data: Path, tmp_path: Path, in_two_processes: Callable[..., None]
+    train_yaml: Path,
+    data: Path,
+    tmp_path: Path,
+    in_two_processes: Callable[..., None],
+    assert_trained_alike: Callable[[torch.Tensor, torch.Tensor, str], None],
 ) -> None:
     in_two_processes(work, without_randomness(train_yaml, 2), data, tmp_path)
     train(read(without_randomness(train_yaml, 4), data), tmp_path / "one")
@@ -66,7 +70,7 @@ def test_sharded_equals_replicated_equals_one_process(
             given = weights(tmp_path / kind, file)
             assert given.keys() == one.keys()
             for name, tensor in one.items():
-                torch.testing.assert_close(given[name], tensor, rtol=1e-4, atol=2e-6, msg=f"{kind} {name}")
+                assert_trained_alike(given[name], tensor, f"{kind} {name}")
     sharded, resumed = weights(tmp_path / "fsdp"), weights(tmp_path / "resumed")
     assert all(torch.equal(sharded[name], resumed[name]) for name in sharded)
     assert (tmp_path / "fsdp" / "best" / "model.safetensors").is_file()
