@@ -55,10 +55,12 @@ def assert_trained_alike() -> Callable[[torch.Tensor, torch.Tensor, str], None]:
     """(weights, weights, name): equal up to rounding after a few steps of a rate of 1e-4.
 
     The last bit may decide on the gradient of a point next to a cell's edge, and processors differ in where that is:
-    weights may be off by a fifth of a step.
+    weights may be off by a fifth of a step, one in a hundred by a whole one.
     """
 
     def check(given: torch.Tensor, expected: torch.Tensor, name: str) -> None:
-        torch.testing.assert_close(given, expected, rtol=1e-4, atol=2e-5, msg=lambda found: f"{name}: {found}")
+        torch.testing.assert_close(given, expected, rtol=1e-3, atol=1e-4, msg=lambda found: f"{name}: {found}")
+        is_off = ~torch.isclose(given, expected, rtol=1e-4, atol=2e-5)
+        assert int(is_off.sum()) <= 1 + is_off.numel() // 100, f"{name}: {int(is_off.sum())} of {is_off.numel()}"
 
     return check
