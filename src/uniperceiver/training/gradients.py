@@ -17,7 +17,7 @@ Groups = Sequence[dict[str, Any]]
 
 
 def gradient_norm(groups: Groups) -> float:
-    """‖∇L‖ over all parameters of all groups, in float32; a missing gradient is zero. Sharded ones are gathered.
+    """‖∇L‖ over all parameters of all groups, in float32 or more; a missing gradient is zero. Sharded ones are gathered.
 
     Raises:
         FloatingPointError: it is not finite; the parameters concerned are named.
@@ -26,7 +26,8 @@ def gradient_norm(groups: Groups) -> float:
     for group in groups:
         gradients = [p.grad for p in group["params"] if p.grad is not None]
         if gradients:
-            own = torch._foreach_norm([own_part(gradient) for gradient in gradients], 2, dtype=torch.float32)
+            dtype = torch.promote_types(gradients[0].dtype, torch.float32)
+            own = torch._foreach_norm([own_part(gradient) for gradient in gradients], 2, dtype=dtype)
             norm = torch.linalg.vector_norm(torch.stack(own))
             is_sharded = isinstance(gradients[0], DTensor)
             norms.append((world_size() * mean_over_ranks(norm.square())).sqrt() if is_sharded else norm)
