@@ -17,7 +17,7 @@ Groups = Sequence[dict[str, Any]]
 
 
 def gradient_norm(groups: Groups) -> float:
-    """‖∇L‖ over all parameters of all groups, in float32 or more; a missing gradient is zero. Sharded ones are gathered.
+    """‖∇L‖ over all parameters of all groups, in float32 or more; missing ones are zero, sharded ones are gathered.
 
     Raises:
         FloatingPointError: it is not finite; the parameters concerned are named.
