@@ -175,4 +175,6 @@ def test_precision_is_an_option(untrained: Path, data: Path, capsys: pytest.Capt
         vectors.append(json.loads(capsys.readouterr().out)["embedding"])
     np.testing.assert_allclose(vectors[0], vectors[1], atol=0.05)
     assert vectors[0] != vectors[1]
+    assert run(*arguments, "auto") == 0
+    assert json.loads(capsys.readouterr().out)["embedding"] in vectors
     assert run(*arguments, "int8") == 2

@@ -16,6 +16,7 @@ from uniperceiver import Predictor
 from uniperceiver.batches import ImageBatch
 from uniperceiver.checkpoint import Checkpoint
 from uniperceiver.data.images import ImageError
+from uniperceiver.precision import computed_in
 
 NOISE = 1e-4
 """What float sums in another order change in a result."""
@@ -253,6 +254,8 @@ def test_bfloat16_is_close_to_float32_and_results_are_float32(checkpoint: Checkp
     assert reduced.match(pictures[0], ["a cat", "a dog"])[0].probabilities.sum() == pytest.approx(1)
     assert reduced.answer(pictures[0], "how many ?")[0].probabilities.dtype == np.float64
     assert len(reduced.fill_mask("a [MASK] car")[0]) == 1
+    chosen = Predictor(checkpoint, precision="auto").precision
+    assert chosen == computed_in("auto", torch.device("cpu")) != "auto"
     with pytest.raises(ValueError, match="precision is one of float32, bfloat16, auto, got 'int8'"):
         Predictor(checkpoint, precision="int8")  # type: ignore[arg-type]
 

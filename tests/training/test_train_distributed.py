@@ -13,9 +13,11 @@ import pytest
 import torch
 import yaml
 
+from uniperceiver import precision
 from uniperceiver.checkpoint import load_checkpoint, load_training_state
 from uniperceiver.config import load_train_config
-from uniperceiver.training.train import train
+from uniperceiver.distributed import rank
+from uniperceiver.training.train import computed_by_all, train
 
 
 @pytest.mark.usefixtures("in_double")
@@ -58,6 +60,19 @@ def test_two_processes_train_as_one_with_the_joint_batch(
     logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("one", "two")]
     norms = [[json.loads(line)["gradient_norm"] for line in log] for log in logs]
     assert norms[1] == pytest.approx(norms[0], rel=1e-6)
+
+
+def vote() -> None:
+    """Only the first of the two processes is quicker with bfloat16."""
+    precision.compare_precisions = lambda: precision.Trial(1.0, 0.25 if rank() == 0 else 3.0)
+    processor = torch.device("cpu")
+    assert precision.computed_in("auto", processor) == ("bfloat16" if rank() == 0 else "float32")
+    assert computed_by_all("auto", processor) == "float32"
+    assert computed_by_all("bfloat16", processor) == "bfloat16"
+
+
+def test_processes_agree_on_what_they_compute_in(in_two_processes: Callable[..., None]) -> None:
+    in_two_processes(vote)
 
 
 @pytest.mark.slow

@@ -58,7 +58,7 @@ class Training:
         self.config = config
         self.folder = folder
         self.device = torch.device(device)
-        self.computed = _computed_by_all(config.precision, self.device)
+        self.computed = computed_by_all(config.precision, self.device)
         self.tokenizer = start.tokenizer
         self.mixture = Mixture(config.streams, config.seed, config.sampling)
         self.tasks, batches = open_streams(config, start, self.mixture)
@@ -261,7 +261,7 @@ class Training:
         self._saved_at = self.step
 
 
-def _computed_by_all(precision: Precision, device: torch.device) -> Computed:
+def computed_by_all(precision: Precision, device: torch.device) -> Computed:
     """What the processes compute in: bfloat16 if that is every one's choice."""
     own = computed_in(precision, device)
     share = mean_over_ranks(torch.tensor(float(own == "bfloat16"), device=device))
