@@ -85,13 +85,21 @@ class MTAdamW(torch.optim.Optimizer):
         return norm
 
     def _update(self, group: dict[str, Any], factor: float, s: float) -> None:
-        if not group["params"]:
-            return
         group["t"] += 1
+        # A processor takes one parameter after the other, which then stays in its cache; a GPU all in a few launches.
+        if all(p.device.type == "cpu" for p in group["params"]):
+            for p in group["params"]:
+                self._move([p], group, factor, s)
+        else:
+            self._move(group["params"], group, factor, s)
+
+    def _move(self, params: list[Tensor], group: dict[str, Any], factor: float, s: float) -> None:
+        """One update of some of a group's parameters."""
         beta1, beta2 = (1 - beta for beta in group["betas"])
-        torch._foreach_mul_([own_part(p) for p in group["params"]], 1 - group["lr"] * group["weight_decay"])
+        if group["weight_decay"]:
+            torch._foreach_mul_([own_part(p) for p in params], 1 - group["lr"] * group["weight_decay"])
         # Where no gradient ever came, as in experts that no task has chosen, both moments are zero and nothing moves.
-        moved = [p for p in group["params"] if p.grad is not None or p in self.state]
+        moved = [p for p in params if p.grad is not None or p in self.state]
         if not moved:
             return
         m, n = self._moments(moved, "m"), self._moments(moved, "n")
@@ -104,10 +112,11 @@ class MTAdamW(torch.optim.Optimizer):
             torch._foreach_add_(m_seen, g, alpha=beta1 / s)
             torch._foreach_addcmul_(n_seen, g, g, value=beta2 / s)
             del g  # as large as the model
+        # m̂ / (√n̂ + ε) with both corrections in the step's size and in ε
+        correction = math.sqrt(1 - (1 - beta2) ** group["t"])
         denominator = torch._foreach_sqrt(n)
-        torch._foreach_div_(denominator, math.sqrt(1 - (1 - beta2) ** group["t"]))
-        torch._foreach_add_(denominator, group["eps"])
-        step = -group["lr"] / (1 - (1 - beta1) ** group["t"])
+        torch._foreach_add_(denominator, group["eps"] * correction)
+        step = -group["lr"] * correction / (1 - (1 - beta1) ** group["t"])
         torch._foreach_addcdiv_([own_part(p) for p in moved], m, denominator, value=step)
 
     def _moments(self, params: list[Tensor], name: str) -> list[Tensor]:
