@@ -109,6 +109,22 @@ def test_other_tasks_teach_the_proposal_network_through_semantics_only():
     assert gradient_reaches(list(network.backbone.parameters()))
 
 
+def test_detection_alone_may_teach_the_proposal_network():
+    assert CONFIG.proposals is not None
+    network = encoder(replace(CONFIG, proposals=replace(CONFIG.proposals, taught_by="detection"))).train()
+    tokens = network(images(2, 64, 64)).segment.tokens
+    torch.testing.assert_close(tokens, encoder().train()(images(2, 64, 64)).segment.tokens, rtol=0, atol=0)
+    tokens.square().sum().backward()
+    assert network.proposals is not None
+    assert network.region_tokens is not None
+    own = [*network.proposals.parameters(), *network.region_tokens.box_projection.parameters()]
+    assert not gradient_reaches(own)
+    assert gradient_reaches(list(network.backbone.parameters()))
+    assert gradient_reaches(list(network.region_tokens.projection.parameters()))
+    network.represent(network.propose(images(2, 64, 64))).segment.tokens.square().sum().backward()
+    assert gradient_reaches(own)
+
+
 @torch.no_grad()
 def test_a_batch_gives_what_its_images_give_alone():
     network = encoder()

@@ -99,16 +99,26 @@ class ImageEncoder(nn.Module):
         self.region_tokens = None if config.proposals is None else RegionTokens(config.proposals.width, width)
 
     def forward(self, images: ImageBatch) -> ImageFeatures:
-        """Concat({q_global}, {q_proposal}), Eq. (1), with the top-O proposals."""
-        return self.represent(self.propose(images))
+        """Concat({q_global}, {q_proposal}), Eq. (1), with the top-O proposals, as tasks other than detection see it."""
+        proposals = self.config.proposals
+        return self.represent(self.propose(images, teaches=proposals is not None and proposals.taught_by == "every_task"))
 
-    def propose(self, images: ImageBatch, denoising: DenoisingQueries | None = None) -> Perception:
-        """Everything up to the choice of regions; ``denoising`` is added in detection training."""
+    def propose(
+        self, images: ImageBatch, denoising: DenoisingQueries | None = None, teaches: bool = True
+    ) -> Perception:
+        """Everything up to the choice of regions; ``denoising`` is added in detection training.
+
+        Without ``teaches`` no gradient reaches the proposal network.
+        """
         is_padding = images.is_padding if bool(images.is_padding.any()) else None
-        return self.perceive(images.pixels, is_padding, denoising)
+        return self.perceive(images.pixels, is_padding, denoising, teaches)
 
     def perceive(
-        self, pixels: Tensor, is_padding: Tensor | None = None, denoising: DenoisingQueries | None = None
+        self,
+        pixels: Tensor,
+        is_padding: Tensor | None = None,
+        denoising: DenoisingQueries | None = None,
+        teaches: bool = True,
     ) -> Perception:
         """`propose` for pixels (B, 3, H, W) whose padding (B, H, W) is known to be some, or None for none at all."""
         features = self.backbone(pixels)
@@ -118,15 +128,16 @@ class ImageEncoder(nn.Module):
             tokens, token_padding = self.global_tokens(last, _at_size_of(last, is_padding))
         if self.proposals is None or self.region_tokens is None:
             return Perception(tokens, token_padding, None, None, None)
-        output = self.proposals(features, is_padding, denoising)
-        fused = self.region_tokens(
-            output.semantics,
-            output.final.boxes,
-            output.final.mask_embeddings,
-            output.mask_features,
-            _valid_sizes(_at_size_of(output.mask_features, is_padding)),
-        )
-        objectness = self.region_tokens.objectness(fused, output.final.logits.amax(dim=-1))
+        with torch.set_grad_enabled(teaches and torch.is_grad_enabled()):
+            output = self.proposals(features, is_padding, denoising)
+            fused = self.region_tokens(
+                output.semantics,
+                output.final.boxes,
+                output.final.mask_embeddings,
+                output.mask_features,
+                _valid_sizes(_at_size_of(output.mask_features, is_padding)),
+            )
+            objectness = self.region_tokens.objectness(fused, output.final.logits.amax(dim=-1))
         return Perception(tokens, token_padding, output, fused, objectness)
 
     def represent(self, perception: Perception, must_keep: Tensor | None = None) -> ImageFeatures:

@@ -87,6 +87,9 @@ def model_of(baseline: Baseline, variation: Variation) -> ModelConfig:
 
 
 def _image(image: ImageEncoderConfig, variation: Variation) -> ImageEncoderConfig:
+    if image.proposals is not None:
+        # As in the paper; and a run without detection, or with regions alone, would have nobody to teach them.
+        image = replace(image, proposals=replace(image.proposals, taught_by="every_task"))
     if variation.image_tokens == "global":
         image = replace(image, proposals=None)
     if variation.image_tokens == "regional":
