@@ -169,6 +169,17 @@ class TextBatch:
             is_slot=self.is_slot[index],
         )
 
+    def trimmed(self) -> Self:
+        """The same texts without the columns where all are padded."""
+        kept = ~self.is_padding.all(dim=0)
+        return replace(
+            self,
+            ids=self.ids[:, kept],
+            is_padding=self.is_padding[:, kept],
+            positions=self.positions[:, kept],
+            is_slot=self.is_slot[:, kept],
+        )
+
     def to(self, device: torch.device | str) -> Self:
         """The batch on another device."""
         return replace(

@@ -30,8 +30,10 @@ class KeyValues:
 
     def kept(self, rows: Tensor) -> KeyValues:
         """The same cache for the batch rows given by an index (R,): a row may be dropped or repeated (beam search)."""
-        padding = None if self.is_padding is None else self.is_padding[rows]
-        return KeyValues([k[rows] for k in self.keys], [v[rows] for v in self.values], padding)
+        padding = None if self.is_padding is None else self.is_padding.index_select(0, rows)
+        return KeyValues(
+            [k.index_select(0, rows) for k in self.keys], [v.index_select(0, rows) for v in self.values], padding
+        )
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, is_blocked: Tensor | None = None) -> Tensor:
