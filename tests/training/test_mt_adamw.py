@@ -51,6 +51,22 @@ def test_one_task_is_adamw_on_normalised_gradients() -> None:
         torch.testing.assert_close(a, b)
 
 
+def test_parameters_together_are_updated_as_one_after_the_other() -> None:
+    """A GPU updates them together, with the same code."""
+    ours, theirs = make_parameters(), make_parameters()
+    apart, together = (MTAdamW([{"params": p}], lr=0.01, weight_decay=0.1) for p in (ours, theirs))
+    for step in range(3):
+        for parameters in (ours, theirs):
+            give(parameters, [None if step == 1 else make_gradients(step)[0], *make_gradients(step)[1:]])
+        norm_of_all = apart.step(sampling_ratio=0.25, scale=2.0)
+        (group,) = together.param_groups
+        group["t"] += 1
+        with torch.no_grad():
+            together._move(group["params"], group, 2.0 / norm_of_all, 0.25)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
 def test_the_rule_of_section_4_4() -> None:
     """Two steps of different tasks, written out with the paper's letters."""
     (theta,) = parameters = [nn.Parameter(torch.tensor([1.0, -2.0, 3.0]))]
