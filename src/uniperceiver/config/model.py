@@ -78,8 +78,8 @@ class ProposalConfig:
     classes: Positive = 1
     """Logits per query: 1 is objectness; 80 expresses a Mask DINO release, whose maximum is objectness (A8)."""
     taught_by: Literal["every_task", "detection"] = "every_task"
-    """Whose gradients reach the network, through q_sem of Eq. (9): the paper's every task's (A26), or detection's alone,
-    which saves every other task its backward pass."""
+    """Whose gradients reach the network, through q_sem of Eq. (9): every task's, as in the paper (A26), or detection's
+    alone, which saves other tasks its backward pass."""
     denoising: DenoisingConfig = field(default_factory=DenoisingConfig)
 
     def __post_init__(self) -> None:

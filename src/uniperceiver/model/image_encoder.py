@@ -101,7 +101,9 @@ class ImageEncoder(nn.Module):
     def forward(self, images: ImageBatch) -> ImageFeatures:
         """Concat({q_global}, {q_proposal}), Eq. (1), with the top-O proposals, as tasks other than detection see it."""
         proposals = self.config.proposals
-        return self.represent(self.propose(images, teaches=proposals is not None and proposals.taught_by == "every_task"))
+        return self.represent(
+            self.propose(images, teaches=proposals is not None and proposals.taught_by == "every_task")
+        )
 
     def propose(
         self, images: ImageBatch, denoising: DenoisingQueries | None = None, teaches: bool = True

@@ -20,13 +20,10 @@ from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.predictions import Caption
 from uniperceiver.tasks.beam_search import beam_search
 from uniperceiver.tasks.candidates import CandidateSet
+from uniperceiver.tasks.similar_length import read_by_length
 from uniperceiver.tasks.task import TaskSetting, TextData, seeded_generator
 from uniperceiver.tasks.visual_input import encode_visual, visual_batch
 from uniperceiver.tasks.vocabulary import find_vocabulary, next_words, places_of_tokens
-
-
-_GROUPS = 3
-"""Captions of similar length pass g together, so many groups of them in a batch: half of it would be padding."""
 
 
 @dataclass(frozen=True)
@@ -106,26 +103,20 @@ class CaptioningTask:
 
     def loss(self, model: UniPerceiver, batch: CaptioningBatch) -> dict[str, Tensor]:
         """Eq. (7): the mean over all words and ends of the batch that are candidates."""
+        is_target = batch.targets >= 0
         image = encode_visual(model, batch.images).segment
-        x, targets = self._read_out(model, batch, model.prefill(image, attributes=self.attributes))
-        drawn = self.candidates.draw(targets, self.setting.config.sampled_candidates)
+        seen = model.prefill(image, attributes=self.attributes)
+
+        def read(rows: Tensor, text: TextBatch) -> Tensor:
+            read_out = model.g.follow(model.encode_text(text), self.attributes, seen.kept(batch.pictures[rows]))
+            return read_out[:, read_out.shape[1] // 2 :] if self.setting.config.slots else read_out
+
+        x = read_by_length(batch.text, read)[is_target]
+        drawn = self.candidates.draw(batch.targets[is_target], self.setting.config.sampled_candidates)
         words = self.candidates.encode(model, self.attributes, drawn.index)
         smoothing, temperature = self.setting.config.label_smoothing, model.temperature("caption")
         losses = negative_log_likelihood(x, words, temperature, drawn.targets, smoothing)
         return {"words": mean_over_all(losses)}
-
-    def _read_out(self, model: UniPerceiver, batch: CaptioningBatch, pictures: KeyValues) -> tuple[Tensor, Tensor]:
-        """Representations (N, D) of all places where a candidate is to be found, and which it is, (N,)."""
-        lengths = (~batch.text.is_padding[:, -batch.targets.shape[1] :]).sum(dim=1)
-        x, targets = [], []
-        for rows in lengths.argsort().tensor_split(min(_GROUPS, len(lengths))):
-            text = batch.text.rows(rows).trimmed()
-            seen = pictures.kept(batch.pictures[rows])
-            read_out = model.g.follow(model.encode_text(text), self.attributes, seen)
-            wanted = batch.targets[rows][:, : int(lengths[rows].max())]
-            x.append(read_out[:, -wanted.shape[1] :][wanted >= 0])
-            targets.append(wanted[wanted >= 0])
-        return torch.cat(x), torch.cat(targets)
 
     @torch.no_grad()
     def predict(

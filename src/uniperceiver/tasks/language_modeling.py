@@ -22,6 +22,7 @@ from uniperceiver.model.image_encoder import ImageFeatures
 from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.tasks.candidates import CandidateSet
+from uniperceiver.tasks.similar_length import read_by_length
 from uniperceiver.tasks.task import TaskSetting, TextData, seeded_generator
 from uniperceiver.tasks.visual_input import pictures_of_texts
 from uniperceiver.tasks.vocabulary import find_vocabulary, next_words, places_of_tokens
@@ -125,6 +126,10 @@ class LanguageModelingTask:
     def _represent(self, model: UniPerceiver, batch: LanguageModelingBatch, features: ImageFeatures | None) -> Tensor:
         """Read-outs of the last L tokens, (B, L, D)."""
         attributes, _ = self._stream(features)
-        before = [] if features is None else [features.segment]
-        decoded = model.decode(*before, model.encode_text(batch.text), attributes=attributes)
-        return decoded.segments[-1][:, -batch.targets.shape[1] :]
+
+        def read(rows: Tensor, text: TextBatch) -> Tensor:
+            before = [] if features is None else [features.segment.rows(rows)]
+            read_out = model.decode(*before, model.encode_text(text), attributes=attributes).segments[-1]
+            return read_out[:, read_out.shape[1] // 2 :] if self.setting.config.slots else read_out
+
+        return read_by_length(batch.text, read)

@@ -19,6 +19,7 @@ from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.predictions import FilledMask
 from uniperceiver.tasks.candidates import CandidateSet
+from uniperceiver.tasks.similar_length import read_by_length
 from uniperceiver.tasks.task import TaskSetting, TextData, seeded_generator
 from uniperceiver.tasks.visual_input import pictures_of_texts
 from uniperceiver.tasks.vocabulary import find_vocabulary, places_of_tokens
@@ -161,6 +162,9 @@ class MaskedLanguageModelingTask:
         return self.attributes if features is None else self.attributes_with_image
 
     def _represent(self, model: UniPerceiver, batch: MaskedTextBatch, features: ImageFeatures | None) -> Tensor:
-        before = [] if features is None else [features.segment]
-        decoded = model.decode(*before, model.encode_text(batch.text), attributes=self._attributes(features))
-        return decoded.segments[-1]
+        def read(rows: Tensor, text: TextBatch) -> Tensor:
+            before = [] if features is None else [features.segment.rows(rows)]
+            decoded = model.decode(*before, model.encode_text(text), attributes=self._attributes(features))
+            return decoded.segments[-1]
+
+        return read_by_length(batch.text, read)
