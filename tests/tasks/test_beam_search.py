@@ -73,6 +73,22 @@ def test_long_repetitions_are_cut_off(n: int | None, words: tuple[int, ...]) -> 
     assert found.words == words
 
 
+@pytest.mark.parametrize("penalty", [1.0, 1.5, 4.0])
+def test_words_that_are_said_again_are_penalised(penalty: float) -> None:
+    language = Language(2, 4, 9)
+
+    def score(picture: int, sentence: tuple[int, ...]) -> float:
+        ended = (*sentence, END) if len(sentence) < 4 else sentence
+        said = [float(language.after(picture, ended[:i])[word]) for i, word in enumerate(ended)]
+        return sum(value * (penalty if ended[i] in ended[:i] else 1) for i, value in enumerate(said))
+
+    found = beam_search(Language(2, 4, 9), 2, 400, END, 4, 0.0, repetition_penalty=penalty)
+    for picture, sentence in enumerate(found):
+        best = max(every_sentence(4, 4), key=lambda s, picture=picture: score(picture, s))
+        assert sentence.words == best
+        assert sentence.log_probability == pytest.approx(score(picture, best), abs=1e-5)
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("penalty", [0.0, 1.0, 2.0])
 def test_a_wide_beam_finds_the_best_sentence(seed: int, penalty: float) -> None:

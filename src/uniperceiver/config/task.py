@@ -113,6 +113,8 @@ class TaskConfig:
     """Captioning: scores are divided by (words + 1) to this power."""
     no_repeat_ngram_size: Positive | None = None
     """Captioning: no run of so many tokens is said twice in a sentence. None: as v1, whatever is likely is said."""
+    repetition_penalty: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+    """Captioning: the log-probability of a token that the sentence already has is multiplied by this. 1: as v1."""
 
     def __post_init__(self) -> None:
         """What a task does not do is not to be asked of it."""

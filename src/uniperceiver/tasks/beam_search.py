@@ -40,6 +40,7 @@ def beam_search(
     max_words: int,
     length_penalty: float,
     no_repeat_ngram_size: int | None = None,
+    repetition_penalty: float = 1.0,
     device: torch.device | str = "cpu",
 ) -> list[Sentence]:
     """The best sentence of each of ``pictures`` pictures; ``beams=1`` is greedy search.
@@ -48,7 +49,8 @@ def beam_search(
     The search stops when all beams of all pictures are finished, or after ``max_words`` words, the end counted;
     stopping early changes nothing, since a picture whose beams are all finished would stay as it is. Then the score, a
     sum of log-probabilities, is divided by (words + 1) ** ``length_penalty``, and the best beam wins. No run of
-    ``no_repeat_ngram_size`` words occurs twice in a sentence.
+    ``no_repeat_ngram_size`` words occurs twice in a sentence, and the log-probability of a word that it already has is
+    multiplied by ``repetition_penalty`` (Keskar et al. 2019, "CTRL"), in the sentence's own too.
     """
     scores = torch.full((pictures, beams), float("-inf"), device=device)
     scores[:, 0] = 0.0  # at first there is one beam, the empty sentence
@@ -59,6 +61,9 @@ def beam_search(
     for _ in range(max_words):
         is_live = ~is_finished & scores.isfinite()
         log_probabilities = next_word(words, parents)
+        if repetition_penalty != 1:
+            is_said = torch.zeros_like(log_probabilities, dtype=torch.bool).scatter_(1, sentences[is_live], True)
+            log_probabilities = torch.where(is_said, log_probabilities * repetition_penalty, log_probabilities)
         if no_repeat_ngram_size is not None:
             is_repeat = _is_repeat(sentences[is_live], no_repeat_ngram_size, log_probabilities.shape[1])
             log_probabilities = log_probabilities.masked_fill(is_repeat, float("-inf"))

@@ -132,6 +132,7 @@ class CaptioningTask:
             max_words=config.max_tokens,
             length_penalty=config.length_penalty,
             no_repeat_ngram_size=config.no_repeat_ngram_size,
+            repetition_penalty=config.repetition_penalty,
             device=batch.images.pixels.device,
         )
         ids = [[self.candidates.token_ids[word] for word in sentence.words] for sentence in found]
