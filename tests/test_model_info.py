@@ -16,6 +16,14 @@ from uniperceiver.model_info import ModelInfo, describe
 
 PAPER = {"swin_base": 308e6, "swin_large": 446e6}
 """Tab. 6, "#params": deployed, that is with folded experts."""
+V1 = {
+    "v1_base": (124.61, 124.61, 124.02),
+    "v1_large": (355.33, 355.33, 354.28),
+    "v1_moe_base": (422.34, 124.61, 166.52),
+    "v1_moe_large": (1413.54, 355.33, 505.39),
+}
+"""The table of docs/uniperceiver_v1.md, millions: in all, deployed for one stream, and as the official repository
+counts, whose README says 124M, 354M, 167M and 505M."""
 
 
 @cache
@@ -28,6 +36,16 @@ def test_deployed_parameters_are_the_papers_within_two_percent(name: str):
     parameters = account(name).parameters
     assert parameters.deployed == pytest.approx(PAPER[name], rel=0.02)
     assert parameters.total > parameters.deployed
+
+
+@pytest.mark.parametrize("name", sorted(V1))
+def test_v1_has_the_parameters_that_its_repository_states(name: str):
+    parameters = account(name).parameters
+    assert parameters.official_v1 is not None
+    counts = (parameters.total, parameters.deployed, parameters.official_v1)
+    assert tuple(round(count / 1e6, 2) for count in counts) == V1[name]
+    rounded = {"v1_base": 124, "v1_large": 354, "v1_moe_base": 167, "v1_moe_large": 505}
+    assert round(parameters.official_v1 / 1e6) == rounded[name]
 
 
 @pytest.mark.parametrize("name", ["nano", "resnet50", "swin_base", "swin_large"])

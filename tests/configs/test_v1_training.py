@@ -28,6 +28,7 @@ from uniperceiver.data import clip_tokenizer
 from uniperceiver.data.datasets import open_dataset
 from uniperceiver.data.transforms import train_transform
 from uniperceiver.model.uni_perceiver import UniPerceiver
+from uniperceiver.training.schedule import learning_rate_factor
 from uniperceiver.training.train import train
 
 PATHS = {"data": "DATA", "model": "MODEL", "stage1": "STAGE1", "imagenet": "IMAGENET"}
@@ -86,6 +87,47 @@ def test_moe_stages_are_those_of_the_released_training(stage: int) -> None:
     optimizer = config.optimizer
     assert (optimizer.learning_rate, optimizer.weight_decay) == ((1e-3, 0.2) if first else (2e-5, 0.05))
     assert bool(config.init_from) is not first
+    check_schedule(config, (230_000, 10_000) if first else (50_000, 5_000), last_rate=1e-6)
+
+
+def check_schedule(config: TrainConfig, lengths: tuple[int, int], last_rate: float) -> None:
+    """Warm-up, then one cosine down to a rate."""
+    schedule, (steps, warmup) = config.schedule, lengths
+    assert (schedule.steps, schedule.warmup_steps, schedule.decay) == (steps, warmup, "cosine")
+    assert schedule.constant == pytest.approx(warmup / steps, rel=2e-3)
+    last = learning_rate_factor(schedule, steps, 1.0) * config.optimizer.learning_rate
+    assert last == pytest.approx(last_rate)
+
+
+def test_prompts_are_tuned_with_the_numbers_of_the_released_configuration() -> None:
+    """in1k_prompt_tuning_0.01data_lr1e-4_notshare."""
+    config = load_train_config("v1_prompt_imagenet", defaults=PATHS)
+    check_schedule(config, (2500, 500), last_rate=1e-6)
+    optimizer, stream = config.optimizer, config.streams["imagenet"]
+    assert (optimizer.learning_rate, optimizer.betas, optimizer.eps) == (1e-4, (0.9, 0.95), 1e-6)
+    assert (optimizer.weight_decay, optimizer.clip_norm, config.drop_path) == (0.0, 0.1, 0.0)
+    assert optimizer.text_encoder_scale == optimizer.decoder_scale == 1.0
+    assert (stream.batch_size, stream.task.label_smoothing) == (64, 0.1)
+    assert config.tune == TuneConfig("prompt", prompts=10, target_prompts=True, linear_head=True)
+
+
+def test_glue_has_the_numbers_of_rte() -> None:
+    values = {"task": "rte", "steps": "2500", "rate": "2.0e-5", "train": "train.tsv", "dev": "dev.tsv"}
+    config = load_train_config("glue", values, defaults={"model": "MODEL"})
+    check_schedule(config, (2500, 150), last_rate=2e-8)
+    optimizer, stream = config.optimizer, config.streams["rte"]
+    assert (optimizer.betas, optimizer.eps, optimizer.weight_decay) == ((0.9, 0.98), 1e-8, 0.1)
+    assert (optimizer.learning_rate, optimizer.clip_norm) == (2e-5, 0.5)
+    assert (stream.batch_size, stream.task.max_tokens, stream.task.label_smoothing) == (16, 256, 0.1)
+
+
+def test_another_task_of_glue_is_a_few_lines(tmp_path: Path) -> None:
+    """The example of docs/uniperceiver_v1.md."""
+    page = (Path(__file__).parents[2] / "docs" / "uniperceiver_v1.md").read_text()
+    (tmp_path / "qqp.yaml").write_text(page[page.index("extends:\n  config: glue") :].split("```")[0])
+    config = load_train_config(str(tmp_path / "qqp.yaml"))
+    check_schedule(config, (115_000, 28_000), last_rate=1e-8)
+    assert (config.optimizer.learning_rate, config.streams["qqp"].batch_size) == (1e-5, 32)
 
 
 @pytest.mark.parametrize("name", ["v1_base", "v1_moe_base_stage1", "v1_moe_base_stage2"])

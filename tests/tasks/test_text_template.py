@@ -55,6 +55,54 @@ def test_the_same_with_the_tokenizer_of_v1(task: str) -> None:
         assert ids[-3:] == [49410, 269, 49407]
 
 
+@pytest.fixture(scope="module")
+def v1() -> Tokenizer:
+    pytest.importorskip("open_clip")
+    from uniperceiver.data.clip_tokenizer import clip_tokenizer, read_merges
+
+    return Tokenizer(clip_tokenizer(read_merges()))
+
+
+@pytest.mark.parametrize(
+    ("task", "between"),
+    [
+        ("rte", "? <|endoftext|> it is"),
+        ("mrpc", "."),
+        ("qqp", "<|endoftext|>"),
+        ("qnli", "<|endoftext|> it is"),
+    ],
+)
+@pytest.mark.parametrize("text", ["a dog runs.", "a dog runs .", "it is 3 p.m."])
+def test_v1_drops_the_full_stop_of_the_first_text(task: str, between: str, text: str, v1: Tokenizer) -> None:
+    """The official GLUE.py drops the last id where it is 269, of the first text only."""
+    ids, _ = TextTemplate(GLUE[task].template, v1, 64).encode(text, "it sleeps.")
+    first = v1.encode(text, special=False)
+    assert first[-1] == 269
+    assert ids == [*first[:-1], *v1.encode(f"{between} <|spe|> , it sleeps.")]
+
+
+@pytest.mark.parametrize(
+    ("task", "text"),
+    [("mnli", "a dog runs."), ("stsb", "a dog runs."), ("qqp", "a dog runs..."), ("qqp", "does a dog run?")],
+)
+def test_other_ends_of_a_first_text_stay(task: str, text: str, v1: Tokenizer) -> None:
+    ids, place = TextTemplate(GLUE[task].template, v1, 64).encode(text, "it sleeps.")
+    first = v1.encode(text, special=False)
+    assert ids[: len(first)] == first
+    assert place - len(first) == (task == "qqp")
+
+
+def test_an_unknown_word_is_no_full_stop() -> None:
+    words = {word: i for i, word in enumerate(["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "red", "car"])}
+    raw = RawTokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    raw.pre_tokenizer = pre_tokenizers.Whitespace()
+    raw.add_special_tokens(["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]"])
+    tokenizer = Tokenizer(raw)
+    ids, place = TextTemplate("{first_without_stop} {slot} {second}", tokenizer, 40).encode("red bicycle", "car")
+    assert ids == [*tokenizer.framed([words["red"], words["[UNK]"], tokenizer.slot_id, words["car"]])]
+    assert place == 3
+
+
 def test_blanks_stand_before_words_in_byte_level_tokens(byte_level: Tokenizer) -> None:
     template = TextTemplate("{first} {end} it is {slot} , {second}", byte_level, 200)
     ids, place = template.encode(FIRST, SECOND)

@@ -31,12 +31,12 @@ GLUE: dict[GlueName, TextQuestion] = {
     ),
     "rte": TextQuestion("{first_without_stop} ? {end} it is {slot} , {second}", _YES_NO, ("accuracy",)),
     "mrpc": TextQuestion(
-        "{first} . {slot} , {second}", {"not_equivalent": "no", "equivalent": "yes"}, ("f1", "accuracy")
+        "{first_without_stop} . {slot} , {second}", {"not_equivalent": "no", "equivalent": "yes"}, ("f1", "accuracy")
     ),
     "qqp": TextQuestion(
-        "{first} {end} {slot} , {second}", {"not_duplicate": "no", "duplicate": "yes"}, ("f1", "accuracy")
+        "{first_without_stop} {end} {slot} , {second}", {"not_duplicate": "no", "duplicate": "yes"}, ("f1", "accuracy")
     ),
-    "qnli": TextQuestion("{first} {end} it is {slot} , {second}", _YES_NO, ("accuracy",)),
+    "qnli": TextQuestion("{first_without_stop} {end} it is {slot} , {second}", _YES_NO, ("accuracy",)),
     "mnli": TextQuestion(
         "{first} {slot} , {second}", {"contradiction": "no", "neutral": "maybe", "entailment": "yes"}, ("accuracy",)
     ),

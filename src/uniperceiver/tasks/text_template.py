@@ -15,7 +15,8 @@ _KNOWN = _TEXTS | {"{slot}", "{end}"}
 class TextTemplate:
     """A pattern such as ``{first} {end} it is {slot} .`` in a tokenizer's ids.
 
-    ``{first_without_stop}`` is the first text without a full stop at its end. Start and end tokens frame the whole.
+    ``{first_without_stop}`` is the first text without its last token if that is a full stop, as in v1, whose tokenizer
+    makes one other token of ``...``, which stays. Start and end tokens frame the whole.
     """
 
     def __init__(self, pattern: str, tokenizer: Tokenizer, max_tokens: int) -> None:
@@ -39,6 +40,8 @@ class TextTemplate:
             if part in _KNOWN or part.strip()
         ]
         fixed = sum(1 if part in {"{slot}", "{end}"} else len(part) for part in self._parts if part not in _TEXTS)
+        stops = tokenizer.encode_batch([".", " ."], special=False)
+        self._stops = {index for ids in stops for index in ids} - tokenizer.special_ids
         self._room = max_tokens - fixed - len(tokenizer.framed([]))
         if self._room < 2:
             raise ValueError(f"max_tokens={max_tokens} leaves no room for a text in the template {pattern!r}")
@@ -69,7 +72,9 @@ class TextTemplate:
     def _texts(self, first: str, second: str | None) -> dict[str, list[int]]:
         """Place → ids of the text that stands there, cut to fit."""
         (a_place,) = (part for part in self._parts if isinstance(part, str) and part in _FIRST)
-        a = self._ids(first.rstrip().removesuffix(".") if a_place == "{first_without_stop}" else first, a_place)
+        a = self._ids(first, a_place)
+        if a_place == "{first_without_stop}" and a and a[-1] in self._stops:
+            a.pop()
         b = [] if second is None else self._ids(second, "{second}")
         a = a[: max(self._room - len(b), self._room - self._room // 2)]
         return {a_place: a, "{second}": b[: self._room - len(a)]}
