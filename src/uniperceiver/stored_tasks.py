@@ -20,6 +20,11 @@ class StoredTask:
     token_ids: tuple[int, ...] = ()
     """Candidates given as tokens: the vocabulary."""
 
+    @property
+    def has_candidates(self) -> bool:
+        """False: they are given when asked (a converted v1), or the task has none of its own (retrieval)."""
+        return bool(self.texts or self.token_ids)
+
 
 def _runs(ids: Sequence[int]) -> list[int | list[int]]:
     """Numbers with runs of successive ones as [first, last]: a whole vocabulary is one line, not fifty thousand."""

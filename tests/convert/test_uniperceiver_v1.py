@@ -18,6 +18,7 @@ from uniperceiver.convert.uniperceiver_v1 import (
     V1Options,
     configuration,
     convert_uniperceiver_v1,
+    explained,
     folded,
     to_uniperceiver_v1,
 )
@@ -149,7 +150,7 @@ def test_masked_words_are_compared_with_the_vocabulary_of_captions(recorded: Rec
     x = recorded.model.decode(segment, attributes=LANGUAGE).segments[0][golden["in/mlm/target_idx"] != -1]
     y = recorded.vocabulary(LANGUAGE)
     close(x, golden["out/mlm/input_feats"])
-    close(y, golden["out/mlm/target_feats"])
+    close(y[::10], golden["out/mlm/target_feats"])
     close(recorded.logits(x, y, "text_mlm"), golden["out/mlm/logits"])
 
 
@@ -308,6 +309,16 @@ def test_two_differing_copies_of_the_shared_norm_give_the_pictures_one() -> None
     assert conversion.model.g.norm is not None
     assert torch.equal(conversion.model.g.norm.weight, tensors["video_embed.embeddings_norm.weight"])
     assert any("copies" in note for note in conversion.notes)
+
+
+def test_a_model_that_learnt_no_temperature_has_the_constant_of_its_official_configuration() -> None:
+    """vqa_finetuning_debug: LEARN_TEMP False, PRED_TEMPERATURE 0.03, so no logit_scale_* in the file."""
+    tensors = {key: value for key, value in parameters("dense").items() if "logit_scale" not in key}
+    conversion = convert_uniperceiver_v1(ReleaseFile.from_content(tensors), V1Options(heads=4))
+    assert conversion.model.temperature("downstream").item() == pytest.approx(0.03)
+    assert len(conversion.report.made) == len(conversion.model.log_inverse_temperatures) == 11
+    assert any(note.startswith("no temperatures") for note in conversion.notes)
+    assert "log_inverse_temperatures.downstream made anew" in explained(conversion)
 
 
 def test_folding_is_part_of_the_configuration() -> None:

@@ -72,6 +72,22 @@ def test_a_converted_file_answers(
     assert isinstance(predictor.caption(picture)[0].text, str)
 
 
+def test_answers_and_the_length_penalty_are_settings(official: Path, vocabulary: Path, tmp_path: Path) -> None:
+    """Questions can be asked without --answers at conversion, among answers that are given then."""
+    options = ["--vocabulary", vocabulary, "--heads", "2"]
+    run("uniperceiver-v1", official, "--out", tmp_path / "v1", *options)
+    run("uniperceiver-v1", official, "--out", tmp_path / "tuned", *options, "--length-penalty", "0")
+    folders = (tmp_path / "v1", tmp_path / "tuned")
+    penalties = [load_checkpoint(folder).tasks["captioning"].config.length_penalty for folder in folders]
+    assert penalties == [2.0, 0.0]
+    predictor, picture = Predictor.from_pretrained(tmp_path / "v1"), Image.new("RGB", (40, 30), "red")
+    assert set(predictor.answer(picture, "red ?", ["yes", "no"])[0].answers) == {"yes", "no"}
+    with pytest.raises(ValueError, match="no answers of its own for visual_question_answering: say among which"):
+        predictor.answer(picture, "red ?")
+    with pytest.raises(ValueError, match="no labels of its own for classification: say among which labels"):
+        predictor.classify(picture)
+
+
 def test_the_way_back_by_the_command_line(official: Path, vocabulary: Path, tmp_path: Path) -> None:
     run("uniperceiver-v1", official, "--out", tmp_path / "v1", "--vocabulary", vocabulary, "--heads", "2")
     run("to-uniperceiver-v1", tmp_path / "v1", "--out", tmp_path / "back.pth")

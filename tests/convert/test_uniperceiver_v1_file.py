@@ -46,6 +46,21 @@ def test_safetensors_are_read(tmp_path: Path) -> None:
     assert ReleaseFile.read(tmp_path / "file.safetensors").tensors.keys() == TENSORS.keys()
 
 
+def test_names_that_data_parallelism_gave_lose_their_prefix(tmp_path: Path) -> None:
+    wrapped = {f"module.{name}": tensor for name, tensor in TENSORS.items()} | {"module.visual_embed.x": torch.ones(1)}
+    torch.save({"model": wrapped}, tmp_path / "file.pth")
+    release = ReleaseFile.read(tmp_path / "file.pth")
+    assert (release.container, release.is_raw, list(release.tensors)) == ("training", False, list(TENSORS))
+    assert release.names == {name: f"module.{name}" for name in TENSORS}
+    assert release.dropped == ("module.visual_embed.x",)
+
+
+def test_the_format_before_pytorch_1_6_is_named(tmp_path: Path) -> None:
+    torch.save(TENSORS, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    with pytest.raises(ReleaseFileError, match=r"before version 1\.6.*torch\.save\(torch\.load\('old\.pth'.*'new_old"):
+        ReleaseFile.read(tmp_path / "old.pth")
+
+
 def test_objects_beside_the_tensors_are_not_made(tmp_path: Path) -> None:
     created = tmp_path / "created"
     content = {"module": {"encoder.layers.0.attention_output.residual_scale": torch.ones(1, 1, 4).half()}}

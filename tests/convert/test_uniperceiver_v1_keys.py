@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from uniperceiver.config import load_config
-from uniperceiver.convert.uniperceiver_v1 import configuration
+from uniperceiver.convert.uniperceiver_v1 import configuration, convert_uniperceiver_v1, explained
 from uniperceiver.convert.uniperceiver_v1_file import ReleaseFile
 from uniperceiver.convert.uniperceiver_v1_keys import to_official, to_ours, why_unused
 from uniperceiver.model.uni_perceiver import UniPerceiver
@@ -80,3 +80,17 @@ def test_raw_names_become_the_current_ones(name: str) -> None:
     ours, report = to_ours(release.tensors)
     assert report.is_complete
     assert {key: tensor.shape for key, tensor in ours.items()} == {key: w.shape for key, w in expected.items()}
+
+
+def test_a_raw_file_is_told_name_by_name() -> None:
+    """All 201 names of a dense file, as they are in it: the spelling of the attention is that of its code base."""
+    repeats = [f"visual_embed.{index}" for index in range(6)]
+    raw = {theirs: torch.zeros(()).expand(shape) for shape, theirs in recorded("base").values()}
+    raw |= dict.fromkeys(repeats, torch.zeros(1))
+    conversion = convert_uniperceiver_v1(ReleaseFile.from_content({"module": raw}))
+    assert conversion.notes[0] == "dense, names of the earlier DeepSpeed code base (ds), deepspeed file"
+    lines = explained(conversion)
+    assert sorted(line.split(" ")[0] for line in lines) == sorted(raw)
+    assert "encoder.layers.0.attention.self.qkv_proj.weight -> g.layers.0.attention.first.weight" in lines
+    assert "visual_embed.0 not used: it repeats what is under video_embed" in lines
+    assert len(conversion.report.dropped) == 7

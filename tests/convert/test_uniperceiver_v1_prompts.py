@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,17 +10,20 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from uniperceiver.batches import TextBatch
-from uniperceiver.config import LinearHeadConfig, PromptConfig
+from uniperceiver.config import LinearHeadConfig, PromptConfig, TuneConfig
 from uniperceiver.convert.uniperceiver_v1 import V1Options, convert_uniperceiver_v1, to_uniperceiver_v1
 from uniperceiver.convert.uniperceiver_v1_file import ReleaseFile
+from uniperceiver.convert.uniperceiver_v1_keys import to_official
 from uniperceiver.likelihood import similarity
 from uniperceiver.model.extending import extend
 from uniperceiver.model.linear_head import LinearHead
 from uniperceiver.model.segments import Segment, TaskAttributes
+from uniperceiver.training.adapting import freeze
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 WORDS, END_ID, WIDTH, EXPERTS = 1000, 996, 64, 8
@@ -59,7 +63,8 @@ class Prompted:
                 key = f"fused_encoder.layers.0.{part}.experts.deepspeed_experts.{expert}."
                 params.setdefault(key + "weight", torch.zeros(shape))
                 params.setdefault(key + "bias", torch.zeros(shape[0]))
-        self.model = convert_uniperceiver_v1(ReleaseFile.from_content(params), V1Options(heads=4)).model
+        conversion = convert_uniperceiver_v1(ReleaseFile.from_content(params), V1Options(heads=4))
+        self.model, self.unused = conversion.model, conversion.unused
 
     def image(self, task: str) -> Segment:
         tokens = self.golden[f"in/{task}/patches"]
@@ -78,7 +83,7 @@ def close(actual: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "own_targets"), [("B", True), ("C", False)])
+@pytest.mark.parametrize(("name", "own_targets"), [("A", False), ("B", True), ("C", False)])
 def test_prompts_are_part_of_the_configuration(name: str, own_targets: bool) -> None:
     config = Prompted(name).model.config
     assert config.decoder.prompts == PromptConfig(4, own_targets)
@@ -97,6 +102,43 @@ def test_the_linear_head() -> None:
     some = torch.tensor([4, 1])
     close(head(x, similarities[:, some], some), logits[:, some])
     assert not torch.allclose(similarities, logits, atol=1e-2)
+
+
+def with_head(prompted: Prompted) -> None:
+    """Give the model its recorded linear head, which the converter keeps aside: the classes have no names."""
+    head = LinearHeadConfig(tuple("abcdefg"))
+    extend(prompted.model, replace(prompted.model.config, heads=(head,)))
+    names = {"weight": "fc_prompt.weight", "bias": "fc_prompt.bias", "similarity_weight": "similarity_weight"}
+    prompted.model.heads[0].load_state_dict({ours: prompted.unused[theirs] for ours, theirs in names.items()})
+
+
+def test_classification_with_prompts_and_a_linear_head() -> None:
+    """Case A from patches to logits: prompts that inputs and targets share, <SPE>'s bias, the head."""
+    prompted = Prompted("A")
+    with_head(prompted)
+    golden, model = prompted.golden, prompted.model
+    x = model.decode(prompted.image("imgcls"), attributes=CLASSIFY).spe
+    y = prompted.targets(prompted.text("imgcls/set_tokens", "imgcls/set_invalid_mask"), CLASSIFY)
+    close(x, golden["out/imgcls/input_feats"])
+    close(y, golden["out/imgcls/target_feats"])
+    head = model.head_for("abcdefg")
+    assert head is not None
+    close(head(x, similarity(x, y, model.temperature("img_cls"))), golden["out/imgcls/logits"])
+
+
+@pytest.mark.parametrize("name", ["A", "B", "C"])
+def test_prompt_tuning_trains_what_the_official_code_leaves_trainable(name: str) -> None:
+    with safe_open(GOLDEN / "uniperceiver_v1_prompt.safetensors", "pt") as file:
+        expected = json.loads(file.metadata()[f"trainable_{name}"])
+    prompted = Prompted(name)
+    if name == "A":
+        with_head(prompted)
+    freeze(prompted.model, TuneConfig("prompt"))
+    trained = [ours for ours, parameter in prompted.model.named_parameters() if parameter.requires_grad]
+    official = set(to_official(trained, packed_attention=name != "C"))
+    # Second names of two tensors, which the official code lists once.
+    second = {"token_embed.s_token_bias", "video_embed.embeddings_norm.weight", "video_embed.embeddings_norm.bias"}
+    assert official - second == set(expected)
 
 
 @pytest.mark.parametrize(("name", "own_targets"), [("B", True), ("C", False)])

@@ -172,7 +172,7 @@ def test_masked_language_modeling(v1: V1) -> None:
     x = v1.decode(text, attributes=MASKED_LANGUAGE_MODELING)[:, 1:][is_hidden]
     y = v1.vocabulary()
     close(x, golden["out/mlm/input_feats"])
-    close(y, golden["out/mlm/target_feats"])
+    close(y[::10], golden["out/mlm/target_feats"])
     close(v1.logits(x, y, "text_mlm"), golden["out/mlm/logits"])
 
 

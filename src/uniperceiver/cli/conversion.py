@@ -43,6 +43,10 @@ def uniperceiver_v1(
     answers: Annotated[
         Path | None, typer.Option(help="Text file of the answers to questions, one a line (v1: 3,129 of VQAv2).")
     ] = None,
+    length_penalty: Annotated[
+        float,
+        typer.Option(min=0, help="Of captioning: 2 officially zero-shot, 0 for models tuned for captions."),
+    ] = 2.0,
 ) -> None:
     """Convert a file of the official Uni-Perceiver (v1) repository, without executing anything in it."""
     from uniperceiver.convert.uniperceiver_v1 import V1Options, convert_uniperceiver_v1
@@ -52,7 +56,8 @@ def uniperceiver_v1(
     listed = answers.read_text(encoding="utf-8").split("\n") if answers else []
     options = V1Options(type_embedding, image_size, frames, positions, heads, fold)
     conversion = convert_uniperceiver_v1(ReleaseFile.read(file), options)
-    save_conversion(conversion, out, vocabulary, tuple(answer.strip() for answer in listed if answer.strip()))
+    given = tuple(answer.strip() for answer in listed if answer.strip())
+    save_conversion(conversion, out, vocabulary, given, length_penalty)
     for note in conversion.notes:
         typer.echo(note)
     typer.echo(f"names in the file: {conversion.report.summary()}; each of them: {out / ACCOUNT_FILE}")

@@ -34,6 +34,9 @@ the earlier code base, since the official conversion does, and keep it in files 
 Positions = Literal["sine", "interpolate"]
 """Places of a new picture size: computed, as the official configurations do, or interpolated from the file's."""
 LONGEST_SIDE_OF_STAGE_1 = 160
+UNLEARNT_TEMPERATURE = 0.03
+"""Of models whose files have no temperatures because they did not learn any (LEARN_TEMP False): of the official
+configurations only the fine-tuning for visual question answering, which sets this as PRED_TEMPERATURE."""
 _SHAPE_GIVERS = (
     "f_text.words.weight",
     "f_text.positions.weight",
@@ -70,6 +73,9 @@ class Conversion:
     model: UniPerceiver
     """In evaluation mode."""
     report: LoadReport
+    """Names there are those in the file."""
+    names: Mapping[str, str]
+    """Name in the file → name in the official current code; what repeats another tensor is left out."""
     notes: tuple[str, ...]
     """What the file is, and what was decided about it, one sentence each."""
     unused: Mapping[str, Tensor]
@@ -85,22 +91,25 @@ def convert_uniperceiver_v1(release: ReleaseFile, options: V1Options | None = No
     """
     options = options or V1Options()
     weights, report = to_ours(release.tensors)
+    unused = {name: release.tensors[name] for name in report.dropped}
+    report = _as_in_the_file(report, release)
     lacking = [name for name in _SHAPE_GIVERS if name not in weights]
     if lacking:
         raise KeyMismatchError("the Uni-Perceiver v1 file", replace(report, missing=tuple(lacking)))
     notes = [_what(release, weights)]
+    weights = dict(weights)
+    made = _fill_temperatures(weights, notes)
     config = configuration(weights, options.heads)
     if options.fold and config.decoder.moe is None:
         raise ValueError(
             "only Uni-Perceiver-MoE has experts to fold, and this file is a dense model: leave out folding"
         )
-    weights = dict(weights)
     report = _with_one_norm(report, notes)
     _merge_type(weights, release, options.type_embedding, notes)
     config = _resize(weights, config, options, notes)
     with torch.device("meta"):
         model = UniPerceiver(config)
-    report = check(weights, model.state_dict(), report, "the Uni-Perceiver v1 file")
+    report = replace(check(weights, model.state_dict(), report, "the Uni-Perceiver v1 file"), made=made)
     model.load_state_dict(weights, assign=True)
     model.requires_grad_(True)
     model.eval()
@@ -109,8 +118,8 @@ def convert_uniperceiver_v1(release: ReleaseFile, options: V1Options | None = No
         assert model.config.decoder.moe is not None
         streams = ", ".join(model.config.decoder.moe.folded)
         notes.append(f"experts folded for the streams of every task ({streams}); gates and experts are gone")
-    unused = {name: release.tensors[name] for name in report.dropped}
-    return Conversion(model, report, tuple(notes), unused)
+    names = {theirs: current for current, theirs in release.names.items()}
+    return Conversion(model, report, names, tuple(notes), unused)
 
 
 def to_uniperceiver_v1(model: UniPerceiver, unused: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -189,18 +198,52 @@ def folded(model: UniPerceiver) -> UniPerceiver:
 
 
 def explained(conversion: Conversion) -> list[str]:
-    """One line for each name in the file: what became of it."""
-    used = [f"{theirs} -> {ours}" for theirs, ours in conversion.report.matched]
-    return [*used, *(f"{name} not used: {why_unused(name)}" for name in conversion.report.dropped)]
+    """One line for each name in the file: what became of it; and one for each tensor that is not from the file."""
+    report, names = conversion.report, conversion.names
+    used = [f"{theirs} -> {ours}" for theirs, ours in report.matched]
+    unused = [
+        f"{name} not used: {why_unused(names[name]) if name in names else 'it repeats what is under video_embed'}"
+        for name in report.dropped
+    ]
+    return [*used, *unused, *(f"{name} made anew" for name in report.made)]
 
 
 def _what(release: ReleaseFile, weights: Mapping[str, Tensor]) -> str:
     experts = any(".experts." in name for name in weights)
     packed = any("in_proj_weight" in name for name in release.tensors)
     base = "earlier DeepSpeed code base (ds)" if release.is_raw else "current code base (torch, or a converted ds)"
-    kind = "Uni-Perceiver-MoE" if experts else f"dense, attention {'packed' if packed else 'as in MoE models'}"
+    attention = "" if release.is_raw else f", attention {'packed' if packed else 'as in MoE models'}"
+    kind = "Uni-Perceiver-MoE" if experts else f"dense{attention}"
     beside = f"; beside the weights, not used: {', '.join(release.beside)}" if release.beside else ""
     return f"{kind}, names of the {base}, {release.container} file{beside}"
+
+
+def _as_in_the_file(report: LoadReport, release: ReleaseFile) -> LoadReport:
+    """A report on `ReleaseFile.tensors` with the names of the file, also those that were dropped on reading."""
+    names = release.names
+    return replace(
+        report,
+        matched=tuple((names[theirs], ours) for theirs, ours in report.matched),
+        dropped=(*(names[name] for name in report.dropped), *release.dropped),
+        surplus=tuple(names[name] for name in report.surplus),
+        disagreeing=tuple((names[a], names[b]) for a, b in report.disagreeing),
+    )
+
+
+def _fill_temperatures(weights: dict[str, Tensor], notes: list[str]) -> tuple[str, ...]:
+    """The constant temperature of a model that learnt none, for all groups of tasks; the names added."""
+    if any(name.startswith("log_inverse_temperatures.") for name in weights):
+        return ()
+    made = {
+        f"log_inverse_temperatures.{group}": torch.tensor(-math.log(UNLEARNT_TEMPERATURE))
+        for group in get_args(TemperatureGroup)
+    }
+    weights |= made
+    notes.append(
+        f"no temperatures (logit_scale_*) in the file: {UNLEARNT_TEMPERATURE} for all tasks, as in the official "
+        "configuration for visual question answering, which learns none"
+    )
+    return tuple(made)
 
 
 def _experts(weights: Mapping[str, Tensor]) -> MoEConfig | None:
@@ -221,7 +264,11 @@ def _with_one_norm(report: LoadReport, notes: list[str]) -> LoadReport:
     """Of two copies of the shared norm that differ, the pictures' counts, as in the official loader."""
     norms = [pair for pair in report.disagreeing if "embeddings_norm" in pair[0]]
     if norms:
-        notes.append("the two copies of the embeddings' norm differ: video_embed's is used, as by the official loader")
+        notes.append(
+            "the two copies of the embeddings' norm differ: video_embed's is used, as by the official loader of models "
+            "that share it; a model trained with SHARE_LAYERNORM False, as officially for visual question answering, "
+            "has two, and answers differently"
+        )
     return replace(report, disagreeing=tuple(pair for pair in report.disagreeing if pair not in norms))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,15 +20,21 @@ UNUSED_FILE = "unused.safetensors"
 """Official tensors beside the model that only the way back needs."""
 ACCOUNT_FILE = "conversion.txt"
 """What the converted file was, and a line for each of its names."""
+ZERO_SHOT_LENGTH_PENALTY = 2.0
+"""Of the official zero-shot configurations of captioning; those of fine-tuned and prompt-tuned models have 0."""
 
 
 def save_conversion(
-    conversion: Conversion, out: Path, vocabulary: Path | None = None, answers: tuple[str, ...] = ()
+    conversion: Conversion,
+    out: Path,
+    vocabulary: Path | None = None,
+    answers: tuple[str, ...] = (),
+    length_penalty: float = ZERO_SHOT_LENGTH_PENALTY,
 ) -> None:
     """Write a checkpoint folder with v1's tokenizer and tasks, `ACCOUNT_FILE` and, if there is any, `UNUSED_FILE`.
 
     ``vocabulary`` is CLIP's file of merges (None: from the package open_clip_torch); ``answers`` are the candidates of
-    visual question answering, which is not among the tasks without any.
+    visual question answering, which without any are given when asked; ``length_penalty`` is captioning's.
 
     Raises:
         FileNotFoundError: no vocabulary.
@@ -37,7 +44,7 @@ def save_conversion(
     words = conversion.model.config.text.vocabulary_size
     if words != tokenizer.vocabulary_size:
         raise ValueError(f"v1's tokenizer has {tokenizer.vocabulary_size} words, but the file's table {words} rows")
-    save_checkpoint(Checkpoint(conversion.model, tokenizer, _tasks(conversion.model, answers)), out)
+    save_checkpoint(Checkpoint(conversion.model, tokenizer, _tasks(conversion.model, answers, length_penalty)), out)
     if conversion.unused:
         save_file({name: tensor.contiguous() for name, tensor in conversion.unused.items()}, out / UNUSED_FILE)
     lines = [*conversion.notes, "", *explained(conversion)]
@@ -56,22 +63,22 @@ def save_official(folder: Path, out: Path) -> list[str]:
     return sorted(tensors)
 
 
-def _tasks(model: UniPerceiver, answers: tuple[str, ...]) -> dict[str, StoredTask]:
-    """v1's tasks with its settings of zero-shot evaluation (sections 4 and 5); class names are given when asked."""
+def _tasks(model: UniPerceiver, answers: tuple[str, ...], length_penalty: float) -> dict[str, StoredTask]:
+    """v1's tasks with its settings of evaluation (sections 4 and 5); class names are given when asked."""
     assert isinstance(model.config.image, PatchEncoderConfig)
     size = model.config.image.image_size
     image = ImageSizeConfig(train=size, test=size, squeeze=False)
     words = tuple(range(model.config.text.vocabulary_size))
-    caption = TaskConfig(kind="captioning", image=image, max_tokens=21, beams=2, length_penalty=2.0)
-    tasks = {
+    caption = TaskConfig(kind="captioning", image=image, max_tokens=21, beams=2, length_penalty=length_penalty)
+    questions = TaskConfig(kind="visual_question_answering", image=image, max_tokens=23)
+    if answers:
+        questions = replace(questions, answers=len(answers))
+    return {
         "classification": StoredTask(TaskConfig(kind="classification", image=image)),
         "captioning": StoredTask(caption, token_ids=words),
         "retrieval": StoredTask(TaskConfig(kind="retrieval", image=image, max_tokens=30)),
         "masked_language_modeling": StoredTask(
             TaskConfig(kind="masked_language_modeling", max_tokens=128), token_ids=words
         ),
+        "visual_question_answering": StoredTask(questions, answers),
     }
-    if answers:
-        config = TaskConfig(kind="visual_question_answering", image=image, max_tokens=23, answers=len(answers))
-        tasks["visual_question_answering"] = StoredTask(config, answers)
-    return tasks

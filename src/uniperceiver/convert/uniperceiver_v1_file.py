@@ -30,6 +30,10 @@ _RAW_NAMES = (
     ("predictor.", "loss_prepare."),
 )
 """Names of the earlier code base -> names of the current one with its own attention, in this order."""
+_WRAPPER = "module."
+"""What every name begins with in the state dict of a model that PyTorch's data parallelism wrapped."""
+_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""How files begin that PyTorch wrote before 1.6, or with ``_use_new_zipfile_serialization=False``."""
 
 
 class ReleaseFileError(ValueError):
@@ -41,6 +45,8 @@ class ReleaseFile:
     """The tensors of a release under the names of the official current code, float32."""
 
     tensors: Mapping[str, Tensor]
+    names: Mapping[str, str]
+    """Current name → name in the file, for every tensor."""
     container: Container
     is_raw: bool
     """Written by the earlier DeepSpeed code base, whose names differ."""
@@ -55,7 +61,7 @@ class ReleaseFile:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ReleaseFileError: it is something else.
+            ReleaseFileError: it is something else, or in PyTorch's old format.
         """
         if not path.is_file():
             raise FileNotFoundError(f"no checkpoint file {path}")
@@ -72,16 +78,18 @@ class ReleaseFile:
         if not isinstance(tensors, Mapping) or not all(isinstance(value, Tensor) for value in tensors.values()):
             found = ", ".join(map(str, list(content)[:5]))
             raise ReleaseFileError(f"{what} holds {found}: expected tensors, or tensors under 'model' or 'module'")
-        is_raw = any(name.startswith("encoder.") for name in tensors)
-        if not is_raw and not any(name.startswith("fused_encoder.") for name in tensors):
+        plain = {name: str(name).removeprefix(_WRAPPER) for name in tensors}
+        is_raw = any(name.startswith("encoder.") for name in plain.values())
+        if not is_raw and not any(name.startswith("fused_encoder.") for name in plain.values()):
             raise ReleaseFileError(
                 f"{what} is not of Uni-Perceiver v1: no name begins with fused_encoder. or encoder., "
-                f"but with {', '.join(sorted({str(name).split('.')[0] for name in tensors})[:5])}"
+                f"but with {', '.join(sorted({name.split('.')[0] for name in plain.values()})[:5])}"
             )
-        dropped = tuple(name for name in tensors if name.startswith("visual_embed"))
-        kept = {name: tensor for name, tensor in tensors.items() if name not in dropped}
+        dropped = tuple(name for name in tensors if plain[name].startswith("visual_embed"))
+        names = {_current(plain[name], is_raw): name for name in tensors if name not in dropped}
         return cls(
-            tensors={_current(name, is_raw): _plain(name, tensor) for name, tensor in kept.items()},
+            tensors={current: _plain(name, tensors[name]) for current, name in names.items()},
+            names=names,
             container=container,
             is_raw=is_raw,
             dropped=dropped,
@@ -104,6 +112,13 @@ class _Opaque:
 
 def _unpickled(path: Path) -> Any:
     """The content of a torch file, every object but tensors and plain data replaced by `_Opaque`."""
+    with path.open("rb") as file:
+        if file.read(len(_LEGACY)) == _LEGACY:
+            raise ReleaseFileError(
+                f"{path} is in PyTorch's format before version 1.6, which is no zip file. Write it anew in the "
+                "environment of the official code, if you trust the file, since this runs what is in it: "
+                f"torch.save(torch.load({path.name!r}, map_location='cpu'), {f'new_{path.name}'!r})"
+            )
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
         with torch.serialization.safe_globals([(_Opaque, name) for name in names]):

@@ -260,7 +260,13 @@ class Predictor:
         candidates: Sequence[str] | None,
         record: Callable[[Look], Record],
     ) -> list[Any]:
-        """What a task predicts of pictures, each made a record of the task."""
+        """What a task predicts of pictures, each made a record of the task.
+
+        ValueError where no candidates are given and the checkpoint has none.
+        """
+        if candidates is None and not self.labels(kind):
+            what = "answers" if kind == "visual_question_answering" else "labels"
+            raise ValueError(f"this checkpoint has no {what} of its own for {kind}: say among which {what} to choose")
 
         def ask(task: Any, looks: Sequence[Look], features: ImageFeatures) -> list[Any]:
             batch = task.collate([record(look) for look in looks])
