@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -24,6 +26,32 @@ def test_three_crops_lie_along_the_longer_side(height: int, width: int) -> None:
     brightness = crops[:, 0].float().mean(dim=(1, 2, 3)).tolist()
     assert brightness == pytest.approx([73, 140, 206, 71, 138, 204], abs=3)  # the crops of a clip follow each other
     assert torch.equal(uniform_crops(ramp(height, width), 32, 1)[0], crops[1])
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size"), [(90, 131, (64, 93)), (131, 90, (93, 64)), (40, 64, (64, 102)), (64, 70, (64, 70))]
+)
+def test_frames_are_resized_bilinearly_without_antialiasing(height: int, width: int, size: tuple[int, int]) -> None:
+    """As by interpolate, which the official code calls, but for rounding to uint8: 131 · 64 / 90 = 93.2, 64² / 40."""
+    torch.manual_seed(0)
+    frames = torch.randint(0, 256, (1, 2, 3, height, width), dtype=torch.uint8)
+    crops = uniform_crops(frames, 64, 3).float()
+    resized = torch.nn.functional.interpolate(frames[0].float(), size, mode="bilinear", antialias=False)
+    for crop, place in zip(crops, (0.0, 0.5, 1.0), strict=True):
+        top, left = (math.ceil((length - 64) * place) for length in size)
+        torch.testing.assert_close(crop, resized[..., top : top + 64, left : left + 64], atol=1.1, rtol=0.0)
+
+
+@pytest.mark.parametrize(
+    ("longer", "three", "alone"), [(37, [0, 3, 5], 2), (36, [0, 2, 4], 2), (39, [0, 4, 7], 4), (33, [0, 1, 1], 0)]
+)
+def test_half_a_pixel_of_the_central_crop(longer: int, three: list[int], alone: int) -> None:
+    """Rounded up between others (Kinetics); alone, to the even number (MSVD, by torchvision's CenterCrop)."""
+    numbered = torch.arange(longer, dtype=torch.uint8)
+    wide = numbered.expand(1, 1, 3, 32, -1)
+    for frames in (wide, wide.transpose(-1, -2)):
+        assert uniform_crops(frames, 32, 3)[:, 0, 0, 0, 0].tolist() == three
+        assert uniform_crops(frames, 32, 1)[:, 0, 0, 0, 0].tolist() == [alone]
 
 
 def test_training_crops_are_random_squares_alike_in_all_frames() -> None:

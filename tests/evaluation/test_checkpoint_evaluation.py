@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from uniperceiver.checkpoint import Checkpoint, save_checkpoint
 from uniperceiver.config import ScenesConfig, TrainConfig, VqaConfig, load_train_config
 from uniperceiver.data.datasets import open_dataset
 from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
+from uniperceiver.stored_tasks import StoredTask
 from uniperceiver.training.train import train
 
 
@@ -47,6 +49,17 @@ def test_every_task_has_examples_in_the_report(train_yaml: Path, data: Path, tmp
     (tmp_path / "run" / "log.jsonl").unlink()
     evaluate_checkpoint(checkpoint, None, ["language"], path)
     assert "No curves: no training log" in path.with_suffix(".html").read_text(encoding="utf-8")
+
+
+def test_a_task_without_answers_of_its_own_has_those_of_the_data(
+    checkpoint: Checkpoint, train_yaml: Path, data: Path, tmp_path: Path
+) -> None:
+    """As a Uni-Perceiver v1 that was converted without answers."""
+    asked = StoredTask(checkpoint.tasks["questions"].config)
+    save_checkpoint(replace(checkpoint, tasks={"questions": asked}), tmp_path / "model")
+    config = with_questions(load_train_config(str(train_yaml), {"root": str(data)}), data, tmp_path)
+    reports = evaluate_checkpoint(tmp_path / "model", config, ["questions"], tmp_path / "report.json")
+    assert reports["questions"].result.count == 6
 
 
 def test_names_that_training_never_saw_are_evaluated_among_themselves(

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from uniperceiver.checkpoint import Checkpoint
-from uniperceiver.config import FoldConfig, TaskConfig
+from uniperceiver.config import FoldConfig, FrameSamplingConfig, TaskConfig, VideoCsvConfig
 from uniperceiver.data.recognition.recognise import recognise
 from uniperceiver.data.recognition.training_plan import training_plan
-from uniperceiver.evaluation.recognised_data import prepared_for
+from uniperceiver.evaluation.recognised_data import _located, prepared_for
 from uniperceiver.stored_tasks import StoredTask
 
 
@@ -25,6 +25,12 @@ def test_data_the_model_knows_is_held_out_as_in_training_and_other_data_is_used_
     assert streams["classification"].evaluation.fold == FoldConfig(10, held_out=True)  # type: ignore[union-attr]
     assert streams["detection"].evaluation.fold is None  # type: ignore[union-attr]
     assert streams["detection"].dataset == streams["detection"].evaluation
+
+
+def test_videos_are_the_same_data_whichever_frames_are_looked_at() -> None:
+    trained = VideoCsvConfig("train.csv", "videos", sampling=FrameSamplingConfig(16))
+    assert _located(trained) == _located(VideoCsvConfig("train.csv", "videos"))
+    assert _located(trained) != _located(VideoCsvConfig("train.csv", "others"))
 
 
 def test_questions_are_asked_as_in_training_and_answered_with_its_words_but_the_names_of_the_data(

@@ -62,7 +62,7 @@ class ScenesConfig:
     frames: Annotated[int, Field(ge=2)] = 16
     """Of a clip."""
     sampling: FrameSamplingConfig = field(default_factory=FrameSamplingConfig)
-    """Which frames of a clip, which has `FRAMES_A_SECOND`, are looked at; a ``stride`` begins at a random one."""
+    """Which frames of a clip, which has `FRAMES_A_SECOND`, are looked at."""
     seed: int = 0
 
     def __post_init__(self) -> None:

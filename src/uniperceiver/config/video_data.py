@@ -18,16 +18,29 @@ class FrameSamplingConfig:
     frames: Positive = 8
     """T, frames of a clip."""
     clips: Positive = 1
-    """Evaluation: clips of a video. They are interleaved: of ``frames`` times ``clips`` frames, evenly spaced over the
-    video, a clip has every ``clips``-th (v1: 4; with the crops of `ImageSizeConfig` these are the views of a video)."""
+    """Evaluation: clips of a video. They are interleaved: of ``frames`` times ``clips`` frames a clip has every
+    ``clips``-th (v1: 4; with the crops of `ImageSizeConfig` these are the views of a video)."""
     stride: Positive | None = None
-    """Training: one frame every so many thirtieths of a second, from a random start (v1: 32). Where that is longer than
-    the video, and with None: evenly spaced over it, the middles of as many parts."""
+    """One frame of a clip every so many thirtieths of a second (v1: 32); where the video ends, it begins anew. The
+    frames of several clips lie ``stride // clips`` apart. None: evenly spaced over the video, the middles of as many
+    parts."""
+    start: Literal["random", "first"] = "random"
+    """Where a stride begins: anywhere that leaves room for all frames (training), or with the first frame (v1's
+    evaluation)."""
 
     def __post_init__(self) -> None:
-        """Clips of a random start are not interleaved."""
-        if self.stride is not None and self.clips > 1:
-            raise ValueError("stride is for training, clips are for evaluation: give one of them")
+        """Where a stride begins must fit the rest."""
+        if self.stride is None:
+            if self.start == "first":
+                raise ValueError("start: first says where a stride begins, and none is given: add stride (v1: 32)")
+            return
+        if self.clips > 1 and self.start == "random":
+            raise ValueError(
+                f"{self.clips} clips are for evaluation, a stride from a random start is for training: add start: "
+                "first, as v1 evaluates, or leave out stride, which spreads the frames over the video"
+            )
+        if self.clips > self.stride:
+            raise ValueError(f"{self.clips} clips of stride {self.stride} have no frame between them: give fewer clips")
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -98,10 +98,10 @@ def _evaluate_stream(checkpoint: Checkpoint, name: str, stream: StreamConfig) ->
     is_same = stream.dataset == stream.evaluation  # data that were given alone, with --data, are both
     training = evaluated if is_same else open_data_for(kind, stream.dataset)
     setting = TaskSetting(stream.task, checkpoint.tokenizer, checkpoint.model.config.pixels)
-    if name in checkpoint.tasks:
-        stored = checkpoint.tasks[name]
+    stored = checkpoint.tasks.get(name)
+    if stored is not None and stored.has_candidates:
         candidates = CandidateSet.restored(stored.texts, stored.token_ids, checkpoint.tokenizer)
-    else:  # a stream that the checkpoint was not trained on: its candidates are those that training would find
+    else:  # the checkpoint was not trained on the stream, or came without candidates: those that training would find
         candidates = find_candidates(setting, training)
     task = build_task(setting, candidates)
     reports = {name: _evaluate_data(checkpoint, task, stream, evaluated, training)}

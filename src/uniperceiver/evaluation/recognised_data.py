@@ -21,8 +21,9 @@ def prepared_for(
     """The streams of every task that ``data`` is good for, and the checkpoint with its tasks by their names.
 
     Tasks are asked as the checkpoint was trained for them, classes among those of the data, words and answers among
-    those it was trained with; a task that it was not trained for as `training_plan` would train it. The evaluation part
-    of the data is used; all of it where there is no such part, or what was held out where the model was trained on it.
+    those it was trained with, if any; a task that it was not trained for as `training_plan` would train it. The
+    evaluation part of the data is used; all of it where there is no such part, or what was held out where the model was
+    trained on it.
 
     Args:
         checkpoint: its tasks are replaced, not changed.
@@ -67,8 +68,8 @@ def _whole(stream: StreamConfig) -> StreamConfig:
 
 
 def _located(config: Any) -> dict[str, Any]:
-    """A data set as plain data, the same however its paths are written."""
-    return {key: _resolved(value) for key, value in to_data(config).items()}
+    """A data set as plain data, the same however its paths are written and whichever frames are looked at."""
+    return {key: _resolved(value) for key, value in to_data(config).items() if key != "sampling"}
 
 
 def _resolved(value: Any) -> Any:

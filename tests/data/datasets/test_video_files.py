@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -37,13 +38,61 @@ def test_a_stride_begins_anywhere_and_counts_thirtieths_of_a_second() -> None:
     assert wanted_frames(40, 15, sampling) == found[0]
 
 
-def test_a_video_shorter_than_the_strides_is_looked_at_whole() -> None:
-    assert wanted_frames(10, 30, FrameSamplingConfig(frames=2, stride=32)) == [2, 7]
+def test_a_stride_begins_anew_where_the_video_ends() -> None:
+    assert wanted_frames(10, 30, FrameSamplingConfig(frames=2, stride=32)) == [0, 2]
+    assert wanted_frames(1, 30, FrameSamplingConfig(frames=3, stride=32)) == [0, 0, 0]
 
 
-def test_strides_and_clips_exclude_each_other() -> None:
-    with pytest.raises(ConfigError, match="stride is for training, clips are for evaluation"):
-        from_data(FrameSamplingConfig, {"stride": 4, "clips": 2}, "test")
+@pytest.mark.parametrize(
+    ("total", "rate", "frames", "clips", "expected"),
+    [
+        # Kinetics: of ten seconds, 32 frames every 8/30 s, so all but the last 1.7 s
+        (300, 30, 8, 4, [*range(0, 256, 8)]),
+        # 6 2/3 frames, rounded down each for itself
+        (250, 25, 2, 4, [0, 6, 13, 20, 26, 33, 40, 46]),
+        # an NTSC rate: 8 · 30000/1001 / 30 = 7.992…
+        (300, 30000 / 1001, 2, 4, [0, 7, 15, 23, 31, 39, 47, 55]),
+        # shorter than needed: 40 and 48 of 36 frames are 4 and 12
+        (36, 30, 2, 4, [0, 8, 16, 24, 32, 4, 12, 20]),
+        # and several times as short
+        (5, 30, 2, 4, [0, 3, 1, 4, 2, 0, 3, 1]),
+        # MSVD: one view
+        (300, 15, 4, 1, [0, 16, 32, 48]),
+        (100, 30, 4, 1, [0, 32, 64, 96]),
+        (90, 30, 4, 1, [0, 32, 64, 6]),
+        # 32 // 3 = 10, as officially
+        (300, 30, 1, 3, [0, 10, 20]),
+    ],
+)
+def test_frames_of_the_official_evaluation(
+    total: int, rate: float, frames: int, clips: int, expected: list[int]
+) -> None:
+    """By hand from the official formula: frame i of T · V is ⌊i · (32 // V) · rate / 30⌋ modulo the video's length."""
+    sampling = FrameSamplingConfig(frames, clips, stride=32, start="first")
+    assert wanted_frames(total, rate, sampling) == expected
+
+
+def test_the_official_clips_take_turns(write_video: Callable[..., Path], tmp_path: Path) -> None:
+    """Of frames 0, 1, 2, … of ten (at 30 a second, stride 4, four clips), clip i has i and i + 4; frame k is 20 k."""
+    path = write_video(tmp_path / "a.mp4", 10, rate=30)
+    clips = read_clips(path, FrameSamplingConfig(frames=2, clips=4, stride=4, start="first"))
+    assert clips.shape == (4, 2, 3, 16, 32)
+    brightness = clips.float().mean(dim=(2, 3, 4))
+    expected = torch.tensor([[0.0, 80.0], [20.0, 100.0], [40.0, 120.0], [60.0, 140.0]])
+    torch.testing.assert_close(brightness, expected, atol=6.0, rtol=0.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"stride": 4, "clips": 2}, "2 clips are for evaluation, .* add start: first"),
+        ({"start": "first"}, "add stride"),
+        ({"stride": 2, "clips": 3, "start": "first"}, "3 clips of stride 2 .*give fewer clips"),
+    ],
+)
+def test_what_a_start_does_not_fit(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        from_data(FrameSamplingConfig, given, "test")
 
 
 def test_a_video_is_found_with_its_ending_or_without(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from uniperceiver.config import PlainTextConfig, VideoCsvConfig, load_train_config
+from uniperceiver.config import FrameSamplingConfig, PlainTextConfig, VideoCsvConfig, load_train_config
 from uniperceiver.data.recognition.found import FoundData, RecognitionError
 from uniperceiver.data.recognition.recognise import recognise
 from uniperceiver.data.recognition.training_plan import describe, training_plan, write_plan
@@ -74,6 +74,32 @@ def test_videos_are_not_mirrored(write_format: Callable[[str], Path], tiny_video
     (of_videos,) = training_plan([FoundData("video_csv", videos, videos, "")], tiny_video_model).streams.values()
     (of_pictures,) = training_plan(recognise(write_format("image_folder")), tiny_video_model).streams.values()
     assert (of_videos.task.image.flip, of_pictures.task.image.flip) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "trained", "evaluated", "crops"),
+    [
+        ("kinetics", FrameSamplingConfig(4, stride=32), FrameSamplingConfig(4, 4, 32, "first"), 3),
+        ("msrvtt", FrameSamplingConfig(4, stride=32), FrameSamplingConfig(4, 1, 32, "first"), 1),
+        ("msvd", FrameSamplingConfig(4, stride=32), FrameSamplingConfig(4, 1, 32, "first"), 1),
+        ("coco_of_videos", FrameSamplingConfig(4), FrameSamplingConfig(4), 1),
+        ("video_table", FrameSamplingConfig(4), FrameSamplingConfig(4), 1),
+    ],
+)
+def test_videos_that_v1_knows_are_sampled_as_there_and_others_as_a_whole(
+    name: str,
+    trained: FrameSamplingConfig,
+    evaluated: FrameSamplingConfig,
+    crops: int,
+    write_format: Callable[[str], Path],
+    tiny_video_model: str,
+) -> None:
+    """Of a model for four frames; v1's own has eight for Kinetics."""
+    found = recognise(write_format(name))
+    for row in training_plan(found, tiny_video_model).streams.values():
+        assert (row.dataset.sampling, row.evaluation.sampling) == (trained, evaluated)
+        assert row.task.image.crops == crops
+    assert found[0].training.sampling.frames == (8 if trained.stride is None or name == "kinetics" else 4)
 
 
 def test_videos_are_refused_by_a_network_of_pictures() -> None:

@@ -167,7 +167,7 @@ class SceneClips(SceneView):
         return f"clip-{self.source.scene_id(index)}"
 
     def views(self, index: int) -> Tensor:
-        """(V, T, 3, size, size) uint8 RGB. With ``sampling.stride`` the start is drawn from torch's generator."""
+        """(V, T, 3, size, size) uint8 RGB; a random start is drawn from torch's default generator."""
         config = self.source.config
         numbers = wanted_frames(config.frames, FRAMES_A_SECOND, config.sampling)
         frames = torch.from_numpy(self.source.paint_frames(self.source.clip(index), numbers)).permute(0, 3, 1, 2)

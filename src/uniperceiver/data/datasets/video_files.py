@@ -38,8 +38,8 @@ def find_video(folder: Path, name: str, where: str) -> Path:
 def read_clips(path: Path, sampling: FrameSamplingConfig) -> Tensor:
     """Clips (V, T, 3, H, W) uint8 RGB of a video, V being ``sampling.clips``; a short video repeats frames.
 
-    All frames are decoded, because what containers say of their length is often wrong. The random start of a stride is
-    drawn from torch's default generator.
+    All frames are decoded, because what containers say of their length is often wrong. A random start is drawn
+    from torch's default generator.
 
     Raises:
         DatasetError: not a video, broken, without a frame, too large or too long.
@@ -57,15 +57,19 @@ def read_clips(path: Path, sampling: FrameSamplingConfig) -> Tensor:
 
 
 def wanted_frames(total: int, rate: float, sampling: FrameSamplingConfig) -> list[int]:
-    """Numbers of T · V frames in order of time, of a video of ``total`` frames, ``rate`` a second; clips take turns."""
+    """Numbers of T · V frames of a video of ``total`` frames, ``rate`` a second; its V clips take turns.
+
+    They follow each other in time. With a stride they begin anew behind the last frame, as often as it takes
+    (spec/uni_perceiver_v1_moe.md, 7.5).
+    """
     number = sampling.frames * sampling.clips
-    if sampling.stride is not None:
-        step = sampling.stride * rate / STRIDE_UNIT
-        spare = total - (step * (number - 1) + 1)
-        if spare >= 0:
-            start = float(torch.rand(())) * spare
-            return [int(start + step * place) for place in range(number)]
-    return [int((place + 0.5) * total / number) for place in range(number)]
+    if sampling.stride is None:
+        return [int((place + 0.5) * total / number) for place in range(number)]
+    stride = sampling.stride // sampling.clips
+    offsets = [int(place * stride * rate / STRIDE_UNIT) for place in range(number)]
+    spare = total - offsets[-1] - 1
+    start = int(torch.randint(spare, ())) if sampling.start == "random" and spare > 0 else 0
+    return [(start + offset) % total for offset in offsets]
 
 
 def _measure(av: ModuleType, path: Path) -> tuple[int, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from uniperceiver.data.datasets.vqa import pictures_by_id
 from uniperceiver.data.images import VIDEO_SUFFIXES
 from uniperceiver.data.recognition.found import Part, RecognitionError, Split, split_along
 from uniperceiver.data.recognition.picture_folders import folders_near, picture_folder
-from uniperceiver.data.recognition.videos import video_captions_part
+from uniperceiver.data.recognition.videos import OF_CAPTIONS, video_captions_part
 
 KARPATHY: dict[Split, tuple[str, ...]] = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}
 """Part → the splits of a Karpathy JSON that are read as it."""
@@ -98,8 +99,9 @@ def _names_videos(content: dict[str, Any]) -> bool:
 def _msrvtt(file: Path, entries: list[dict[str, Any]]) -> list[Part]:
     present = {entry.get("split") for entry in entries}
     chosen = [(split, name) for split, names in MSRVTT.items() for name in names if name in present]
-    parts = [video_captions_part(VideoCaptionsConfig(str(file), "", split=name), split) for split, name in chosen]
-    return parts or [video_captions_part(VideoCaptionsConfig(str(file), ""), split_along(file))]
+    whole = VideoCaptionsConfig(str(file), "", sampling=OF_CAPTIONS)
+    parts = [video_captions_part(replace(whole, split=name), split) for split, name in chosen]
+    return parts or [video_captions_part(whole, split_along(file))]
 
 
 def _visual_genome(file: Path, content: list[Any]) -> Part:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from uniperceiver.config import (
+    FrameSamplingConfig,
     ImageTextPairsConfig,
     LabelledTextsConfig,
     PlainTextConfig,
@@ -21,7 +22,7 @@ from uniperceiver.data.images import VIDEO_SUFFIXES
 from uniperceiver.data.recognition.found import Part, split_along
 from uniperceiver.data.recognition.glue import glue_part
 from uniperceiver.data.recognition.picture_folders import picture_folder
-from uniperceiver.data.recognition.videos import folder_of_videos, video_captions_part
+from uniperceiver.data.recognition.videos import OF_CAPTIONS, OF_KINETICS, folder_of_videos, video_captions_part
 
 IMAGE_COLUMNS = ("image", "image_path", "file_name", "filename", "file", "filepath", "path", "img", "img_path")
 VIDEO_COLUMNS = ("video", "video_path", "video_file", "video_id", "clip")
@@ -48,7 +49,8 @@ def table_part(file: Path) -> Part | None:
     if (glue := glue_part(file)) is not None:
         return glue
     if lists_videos(file):
-        listed = VideoCsvConfig(str(file), str(folder_of_videos(file)), classes=_class_file(file))
+        sampling = OF_KINETICS if _is_of_kinetics(_first_line(file)) else FrameSamplingConfig()
+        listed = VideoCsvConfig(str(file), str(folder_of_videos(file)), classes=_class_file(file), sampling=sampling)
         return Part(listed, file, split_along(file), listed.kind)
     rows = [row for _, row in zip(range(SAMPLE), (row for _, row in read_rows(file)), strict=False)]
     columns = list(rows[0]) if rows else []
@@ -58,7 +60,8 @@ def table_part(file: Path) -> Part | None:
     if image is not None and str(rows[0][image]).lower().endswith(VIDEO_SUFFIXES):
         image, video = None, image
     if set(MSVD_COLUMNS) <= set(columns) or (video is not None and text is not None):
-        captions = VideoCaptionsConfig(str(file), "", video=video or "video", text=text or "caption")
+        sampling = OF_CAPTIONS if set(MSVD_COLUMNS) <= set(columns) else FrameSamplingConfig()
+        captions = VideoCaptionsConfig(str(file), "", video=video or "video", text=text or "caption", sampling=sampling)
         return video_captions_part(captions, split_along(file))
     if image is None:
         return texts_part(file, columns, text)
@@ -89,13 +92,20 @@ def is_table(file: Path) -> bool:
 
 def lists_videos(file: Path) -> bool:
     """Whether a file is Kinetics' CSV, or its first line is a video and its class."""
-    with file.open(encoding="utf-8-sig", errors="replace") as lines:
-        first = lines.readline(LONGEST_LINE)
     if file.suffix.lower() in LINES_SUFFIXES:
         return False
-    columns = [name.strip() for name in next(csv.reader([first]), [])]
+    first = _first_line(file)
     words = re.split(r"[\s,;]+", first.lower())
-    return set(KINETICS_COLUMNS[:2]) <= set(columns) or any(word.strip('"').endswith(VIDEO_SUFFIXES) for word in words)
+    return _is_of_kinetics(first) or any(word.strip('"').endswith(VIDEO_SUFFIXES) for word in words)
+
+
+def _first_line(file: Path) -> str:
+    with file.open(encoding="utf-8-sig", errors="replace") as lines:
+        return lines.readline(LONGEST_LINE)
+
+
+def _is_of_kinetics(header: str) -> bool:
+    return set(KINETICS_COLUMNS[:2]) <= {name.strip() for name in next(csv.reader([header]), [])}
 
 
 def text_part(file: Path) -> Part:

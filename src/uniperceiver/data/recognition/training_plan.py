@@ -63,6 +63,8 @@ TASKS: dict[TaskKind, tuple[TaskConfig, int]] = {
     "text_classification": (TaskConfig("text_classification", max_tokens=128), 16),
 }
 """Task → its settings and batch size, made for `nano` on a small machine."""
+V1_CLIPS = 4
+"""Of a video of Kinetics in evaluation (spec/uni_perceiver_v1_moe.md, 8), each in three crops: 12 views."""
 
 
 def training_plan(data: Sequence[FoundData], model: str) -> TrainConfig:
@@ -86,11 +88,11 @@ def training_plan(data: Sequence[FoundData], model: str) -> TrainConfig:
         if isinstance(image, PatchEncoderConfig):
             settings, batch = _of_patches(settings, image), max(batch // (8 if _is_of_videos(entry) else 1), 2)
         streams[_stream_name(task, streams)] = StreamConfig(
-            task=_asked(_unmirrored(settings) if _is_of_videos(entry) else settings, entry.training),
+            task=_asked(_of_videos(settings, entry.training) if _is_of_videos(entry) else settings, entry.training),
             dataset=_sampled(entry.training, image),
             batch_size=batch,
             sampling_weight=round(SHARES[task] / number_of[task], 4),
-            evaluation=_sampled(entry.evaluation, image),
+            evaluation=_viewed(_sampled(entry.evaluation, image)),
         )
     return TrainConfig(
         model=model,
@@ -128,9 +130,14 @@ def _of_patches(task: TaskConfig, image: PatchEncoderConfig) -> TaskConfig:
     return replace(task, image=size)
 
 
-def _unmirrored(task: TaskConfig) -> TaskConfig:
-    """The same task without mirrored pictures: of a video the class may be which way things go."""
-    return replace(task, image=replace(task.image, flip=False))
+def _of_videos(task: TaskConfig, data: DatasetConfig) -> TaskConfig:
+    """The same task without mirrored pictures, as the class may be which way things go; Kinetics in v1's crops."""
+    return replace(task, image=replace(task.image, flip=False, crops=3 if _is_of_kinetics(data) else 1))
+
+
+def _is_of_kinetics(data: DatasetConfig) -> bool:
+    """Of lists of videos, recognition gives a stride to Kinetics alone."""
+    return isinstance(data, VideoCsvConfig) and data.sampling.stride is not None
 
 
 def _asked(task: TaskConfig, data: DatasetConfig) -> TaskConfig:
@@ -146,6 +153,14 @@ def _sampled(config: DatasetConfig, image: ImageEncoderConfig | PatchEncoderConf
     if not isinstance(config, VideoCsvConfig | VideoCaptionsConfig) or not isinstance(image, PatchEncoderConfig):
         return config
     return replace(config, sampling=replace(config.sampling, frames=min(config.sampling.frames, image.frames)))
+
+
+def _viewed(config: DatasetConfig) -> DatasetConfig:
+    """Videos sampled with a stride as v1 evaluates them: from the first frame on, Kinetics in several clips."""
+    if not isinstance(config, VideoCsvConfig | VideoCaptionsConfig) or config.sampling.stride is None:
+        return config
+    clips = V1_CLIPS if _is_of_kinetics(config) else 1
+    return replace(config, sampling=replace(config.sampling, start="first", clips=clips))
 
 
 def _stream_name(task: TaskKind, taken: dict[str, StreamConfig]) -> str:

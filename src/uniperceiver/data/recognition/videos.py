@@ -7,11 +7,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from uniperceiver.config import VideoCaptionsConfig
+from uniperceiver.config import FrameSamplingConfig, VideoCaptionsConfig
 from uniperceiver.data.datasets.video_captions import read_video_captions
 from uniperceiver.data.images import VIDEO_SUFFIXES
 from uniperceiver.data.recognition.found import Part, RecognitionError, Split
 from uniperceiver.data.recognition.picture_folders import SAMPLE, folders_near
+
+OF_KINETICS = FrameSamplingConfig(frames=8, stride=32)
+"""v1's sampling of Kinetics; of other lists of videos, which may last a second, it would show little."""
+OF_CAPTIONS = FrameSamplingConfig(frames=4, stride=32)
+"""The same of MSVD and MSR-VTT."""
 
 
 def video_captions_part(config: VideoCaptionsConfig, split: Split | None) -> Part:
