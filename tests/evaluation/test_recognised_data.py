@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from uniperceiver.checkpoint import Checkpoint
-from uniperceiver.config import FoldConfig, FrameSamplingConfig, TaskConfig, VideoCsvConfig
+from uniperceiver.config import FoldConfig, FrameSamplingConfig, ModelConfig, TaskConfig, VideoCsvConfig
+from uniperceiver.data.recognition.found import FoundData
 from uniperceiver.data.recognition.recognise import recognise
 from uniperceiver.data.recognition.training_plan import training_plan
+from uniperceiver.data.recognition.videos import OF_KINETICS
 from uniperceiver.evaluation.recognised_data import _located, prepared_for
 from uniperceiver.stored_tasks import StoredTask
 
@@ -31,6 +34,18 @@ def test_videos_are_the_same_data_whichever_frames_are_looked_at() -> None:
     trained = VideoCsvConfig("train.csv", "videos", sampling=FrameSamplingConfig(16))
     assert _located(trained) == _located(VideoCsvConfig("train.csv", "videos"))
     assert _located(trained) != _located(VideoCsvConfig("train.csv", "others"))
+
+
+def test_kinetics_is_evaluated_in_twelve_views_however_many_the_model_was_trained_with(
+    checkpoint: Checkpoint, tiny_v1_config: ModelConfig, write_model: Callable[[ModelConfig, Path], str], tmp_path: Path
+) -> None:
+    listed = VideoCsvConfig("k400.csv", "videos", sampling=OF_KINETICS)
+    found = [FoundData("video_csv", listed, listed, "")]
+    _, streams = prepared_for(checkpoint, found, Path(write_model(tiny_v1_config, tmp_path)))
+    (row,) = streams.values()
+    trained = checkpoint.tasks["names"].config
+    assert row.task == replace(trained, image=replace(trained.image, crops=3))
+    assert row.evaluation.sampling == FrameSamplingConfig(4, clips=4, stride=32, start="first")  # type: ignore[union-attr]
 
 
 def test_questions_are_asked_as_in_training_and_answered_with_its_words_but_the_names_of_the_data(

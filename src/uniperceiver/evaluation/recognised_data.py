@@ -49,10 +49,11 @@ def prepared_for(
 
 
 def _asked(trained: TaskConfig, planned: StreamConfig) -> TaskConfig:
-    """As the model was trained; GLUE's tasks in their own templates."""
-    if not isinstance(planned.dataset, GlueConfig):
-        return trained
-    return replace(trained, template=planned.task.template, label_words=None)
+    """As the model was trained; GLUE's tasks in their own templates, Kinetics in v1's three crops."""
+    if isinstance(planned.dataset, GlueConfig):
+        return replace(trained, template=planned.task.template, label_words=None)
+    crops = planned.task.image.crops
+    return trained if crops == 1 else replace(trained, image=replace(trained.image, crops=crops))
 
 
 def _whole(stream: StreamConfig) -> StreamConfig:
