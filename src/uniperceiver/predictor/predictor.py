@@ -265,8 +265,7 @@ class Predictor:
         ValueError where no candidates are given and the checkpoint has none.
         """
         if candidates is None and not self.labels(kind):
-            what = "answers" if kind == "visual_question_answering" else "labels"
-            raise ValueError(f"this checkpoint has no {what} of its own for {kind}: say among which {what} to choose")
+            raise ValueError(f"this checkpoint has no candidates of its own for {kind}: say among which texts to choose")
 
         def ask(task: Any, looks: Sequence[Look], features: ImageFeatures) -> list[Any]:
             batch = task.collate([record(look) for look in looks])
