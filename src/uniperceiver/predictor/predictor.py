@@ -265,7 +265,7 @@ class Predictor:
         ValueError where no candidates are given and the checkpoint has none.
         """
         if candidates is None and not self.labels(kind):
-            raise ValueError(f"this checkpoint has no candidates of its own for {kind}: say among which texts to choose")
+            raise ValueError(f"this checkpoint has no candidates of its own for {kind}: say which to choose from")
 
         def ask(task: Any, looks: Sequence[Look], features: ImageFeatures) -> list[Any]:
             batch = task.collate([record(look) for look in looks])
