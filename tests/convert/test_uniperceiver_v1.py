@@ -18,10 +18,10 @@ from uniperceiver.convert.uniperceiver_v1 import (
     V1Options,
     configuration,
     convert_uniperceiver_v1,
-    explained,
     folded,
     to_uniperceiver_v1,
 )
+from uniperceiver.convert.uniperceiver_v1_checkpoint import explained
 from uniperceiver.convert.uniperceiver_v1_file import ReleaseFile
 from uniperceiver.convert.uniperceiver_v1_keys import TYPE, to_official, to_ours
 from uniperceiver.likelihood import similarity

@@ -22,7 +22,7 @@ from uniperceiver.config import (
 )
 from uniperceiver.convert.key_rules import check
 from uniperceiver.convert.uniperceiver_v1_file import ReleaseFile
-from uniperceiver.convert.uniperceiver_v1_keys import TYPE, to_official, to_ours, why_unused
+from uniperceiver.convert.uniperceiver_v1_keys import TYPE, to_official, to_ours
 from uniperceiver.load_report import KeyMismatchError, LoadReport
 from uniperceiver.model.patch_tokens import sine_cosine_grid
 from uniperceiver.model.segments import task_streams
@@ -195,17 +195,6 @@ def folded(model: UniPerceiver) -> UniPerceiver:
     rest = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("g.")}
     lean.load_state_dict(rest | merged, assign=True)
     return lean.eval()
-
-
-def explained(conversion: Conversion) -> list[str]:
-    """One line for each name in the file: what became of it; and one for each tensor that is not from the file."""
-    report, names = conversion.report, conversion.names
-    used = [f"{theirs} -> {ours}" for theirs, ours in report.matched]
-    unused = [
-        f"{name} not used: {why_unused(names[name]) if name in names else 'it repeats what is under video_embed'}"
-        for name in report.dropped
-    ]
-    return [*used, *unused, *(f"{name} made anew" for name in report.made)]
 
 
 def _what(release: ReleaseFile, weights: Mapping[str, Tensor]) -> str:

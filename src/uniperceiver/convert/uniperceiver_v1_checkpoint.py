@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from uniperceiver.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from uniperceiver.config import ImageSizeConfig, PatchEncoderConfig, TaskConfig
-from uniperceiver.convert.uniperceiver_v1 import Conversion, explained, to_uniperceiver_v1
+from uniperceiver.convert.uniperceiver_v1 import Conversion, to_uniperceiver_v1
+from uniperceiver.convert.uniperceiver_v1_keys import why_unused
 from uniperceiver.data.clip_tokenizer import clip_tokenizer, read_merges
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.model.uni_perceiver import UniPerceiver
@@ -49,6 +50,17 @@ def save_conversion(
         save_file({name: tensor.contiguous() for name, tensor in conversion.unused.items()}, out / UNUSED_FILE)
     lines = [*conversion.notes, "", *explained(conversion)]
     (out / ACCOUNT_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def explained(conversion: Conversion) -> list[str]:
+    """One line for each name in the file: what became of it; and one for each tensor that is not from the file."""
+    report, names = conversion.report, conversion.names
+    used = [f"{theirs} -> {ours}" for theirs, ours in report.matched]
+    unused = [
+        f"{name} not used: {why_unused(names[name]) if name in names else 'it repeats what is under video_embed'}"
+        for name in report.dropped
+    ]
+    return [*used, *unused, *(f"{name} made anew" for name in report.made)]
 
 
 def save_official(folder: Path, out: Path) -> list[str]:
