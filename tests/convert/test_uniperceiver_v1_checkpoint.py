@@ -88,6 +88,22 @@ def test_answers_and_the_length_penalty_are_settings(official: Path, vocabulary:
         predictor.classify(picture)
 
 
+def test_a_linear_head_comes_with_its_classes(official: Path, vocabulary: Path, tmp_path: Path) -> None:
+    tensors = torch.load(official, weights_only=True)["model"]
+    head = {"fc_prompt.weight": torch.zeros(2, 16), "fc_prompt.bias": torch.tensor([0.0, 90.0])}
+    torch.save(tensors | head | {"similarity_weight": torch.ones(())}, tmp_path / "tuned.pth")
+    (tmp_path / "classes.txt").write_text("a cat\na dog\n")
+    options = ["--vocabulary", vocabulary, "--heads", "2", "--classes", tmp_path / "classes.txt"]
+    run("uniperceiver-v1", tmp_path / "tuned.pth", "--out", tmp_path / "v1", *options)
+    best = Predictor.from_pretrained(tmp_path / "v1").classify(Image.new("RGB", (40, 30), "red"))[0]
+    assert best.names[0] == "a dog"
+    assert best.probabilities[0] > 0.999
+    run("to-uniperceiver-v1", tmp_path / "v1", "--out", tmp_path / "back.pth")
+    back = torch.load(tmp_path / "back.pth", weights_only=True)["model"]
+    assert torch.equal(back["fc_prompt.bias"], head["fc_prompt.bias"])
+    assert back.keys() == tensors.keys() | head.keys() | {"similarity_weight"}
+
+
 def test_the_way_back_by_the_command_line(official: Path, vocabulary: Path, tmp_path: Path) -> None:
     run("uniperceiver-v1", official, "--out", tmp_path / "v1", "--vocabulary", vocabulary, "--heads", "2")
     run("to-uniperceiver-v1", tmp_path / "v1", "--out", tmp_path / "back.pth")

@@ -46,7 +46,7 @@ def _no_gradients() -> Iterator[None]:
 class Prompted:
     """A converted model and what the official one said; `tests/golden` tells how the recordings were made small."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, classes: str = "", head_alone: bool = False) -> None:
         everything = load_file(GOLDEN / "uniperceiver_v1_prompt.safetensors")
         self.golden = {key[2:]: value for key, value in everything.items() if key.startswith(f"{name}/")}
         params = {key.removeprefix("param/"): v for key, v in self.golden.items() if key.startswith("param/")}
@@ -63,8 +63,11 @@ class Prompted:
                 key = f"fused_encoder.layers.0.{part}.experts.deepspeed_experts.{expert}."
                 params.setdefault(key + "weight", torch.zeros(shape))
                 params.setdefault(key + "bias", torch.zeros(shape[0]))
-        conversion = convert_uniperceiver_v1(ReleaseFile.from_content(params), V1Options(heads=4))
-        self.model, self.unused = conversion.model, conversion.unused
+        if head_alone:
+            del params["similarity_weight"]
+        options = V1Options(heads=4, classes=tuple(classes))
+        conversion = convert_uniperceiver_v1(ReleaseFile.from_content(params), options)
+        self.model, self.unused, self.report = conversion.model, conversion.unused, conversion.report
 
     def image(self, task: str) -> Segment:
         tokens = self.golden[f"in/{task}/patches"]
@@ -104,18 +107,9 @@ def test_the_linear_head() -> None:
     assert not torch.allclose(similarities, logits, atol=1e-2)
 
 
-def with_head(prompted: Prompted) -> None:
-    """Give the model its recorded linear head, which the converter keeps aside: the classes have no names."""
-    head = LinearHeadConfig(tuple("abcdefg"))
-    extend(prompted.model, replace(prompted.model.config, heads=(head,)))
-    names = {"weight": "fc_prompt.weight", "bias": "fc_prompt.bias", "similarity_weight": "similarity_weight"}
-    prompted.model.heads[0].load_state_dict({ours: prompted.unused[theirs] for ours, theirs in names.items()})
-
-
 def test_classification_with_prompts_and_a_linear_head() -> None:
     """Case A from patches to logits: prompts that inputs and targets share, <SPE>'s bias, the head."""
-    prompted = Prompted("A")
-    with_head(prompted)
+    prompted = Prompted("A", classes="abcdefg")
     golden, model = prompted.golden, prompted.model
     x = model.decode(prompted.image("imgcls"), attributes=CLASSIFY).spe
     y = prompted.targets(prompted.text("imgcls/set_tokens", "imgcls/set_invalid_mask"), CLASSIFY)
@@ -126,13 +120,23 @@ def test_classification_with_prompts_and_a_linear_head() -> None:
     close(head(x, similarity(x, y, model.temperature("img_cls"))), golden["out/imgcls/logits"])
 
 
+def test_a_linear_head_needs_its_classes() -> None:
+    without = Prompted("A")
+    assert without.model.head_for("abcdefg") is None
+    assert {"fc_prompt.weight", "fc_prompt.bias", "similarity_weight"} <= set(without.unused)
+    assert Prompted("A", "abcdefg", head_alone=True).report.made == ("heads.0.similarity_weight",)
+    assert float(Prompted("A", "abcdefg", head_alone=True).model.heads[0].similarity_weight) == 0
+    with pytest.raises(ValueError, match="has 7 classes, but 2 were given"):
+        Prompted("A", "ab")
+    with pytest.raises(ValueError, match="the file has no linear head"):
+        Prompted("B", "ab")
+
+
 @pytest.mark.parametrize("name", ["A", "B", "C"])
 def test_prompt_tuning_trains_what_the_official_code_leaves_trainable(name: str) -> None:
     with safe_open(GOLDEN / "uniperceiver_v1_prompt.safetensors", "pt") as file:
         expected = json.loads(file.metadata()[f"trainable_{name}"])
-    prompted = Prompted(name)
-    if name == "A":
-        with_head(prompted)
+    prompted = Prompted(name, classes="abcdefg" if name == "A" else "")
     freeze(prompted.model, TuneConfig("prompt"))
     trained = [ours for ours, parameter in prompted.model.named_parameters() if parameter.requires_grad]
     official = set(to_official(trained, packed_attention=name != "C"))

@@ -43,6 +43,9 @@ def uniperceiver_v1(
     answers: Annotated[
         Path | None, typer.Option(help="Text file of the answers to questions, one a line (v1: 3,129 of VQAv2).")
     ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="Text file of the classes of a linear head, fc_prompt, one a line in its order.")
+    ] = None,
     length_penalty: Annotated[
         float,
         typer.Option(min=0, help="Of captioning: 2 officially zero-shot, 0 for models tuned for captions."),
@@ -53,15 +56,19 @@ def uniperceiver_v1(
     from uniperceiver.convert.uniperceiver_v1_checkpoint import ACCOUNT_FILE, save_conversion
     from uniperceiver.convert.uniperceiver_v1_file import ReleaseFile
 
-    listed = answers.read_text(encoding="utf-8").split("\n") if answers else []
-    options = V1Options(type_embedding, image_size, frames, positions, heads, fold)
+    options = V1Options(type_embedding, image_size, frames, positions, heads, fold, _lines(classes))
     conversion = convert_uniperceiver_v1(ReleaseFile.read(file), options)
-    given = tuple(answer.strip() for answer in listed if answer.strip())
-    save_conversion(conversion, out, vocabulary, given, length_penalty)
+    save_conversion(conversion, out, vocabulary, _lines(answers), length_penalty)
     for note in conversion.notes:
         typer.echo(note)
     typer.echo(f"names in the file: {conversion.report.summary()}; each of them: {out / ACCOUNT_FILE}")
     typer.echo(f"checkpoint: {out}")
+
+
+def _lines(file: Path | None) -> tuple[str, ...]:
+    """The lines of a text file that are not empty; none without one."""
+    listed = file.read_text(encoding="utf-8").split("\n") if file else []
+    return tuple(line.strip() for line in listed if line.strip())
 
 
 @app.command("to-uniperceiver-v1")

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from uniperceiver.config import (
+    LinearHeadConfig,
     ModelConfig,
     MoEConfig,
     PatchEncoderConfig,
@@ -64,6 +65,8 @@ class V1Options:
     """Attention heads; None: D/64, as in every official configuration."""
     fold: bool = False
     """Merge the experts for every stream that a task can have; see `folded`."""
+    classes: tuple[str, ...] = ()
+    """Of the linear head of a file tuned with prompts, in its order; without them the head is kept aside."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,11 @@ def convert_uniperceiver_v1(release: ReleaseFile, options: V1Options | None = No
 
     Raises:
         KeyMismatchError: names or shapes that do not fit together.
-        ValueError: options that the file does not allow, e.g. folding a dense model.
+        ValueError: options that the file does not allow, e.g. folding a dense model, or classes in another number.
     """
     options = options or V1Options()
-    weights, report = to_ours(release.tensors)
+    _check_classes(release, options.classes)
+    weights, report = to_ours(release.tensors, bool(options.classes))
     unused = {name: release.tensors[name] for name in report.dropped}
     report = _as_in_the_file(report, release)
     lacking = [name for name in _SHAPE_GIVERS if name not in weights]
@@ -100,6 +104,9 @@ def convert_uniperceiver_v1(release: ReleaseFile, options: V1Options | None = No
     weights = dict(weights)
     made = _fill_temperatures(weights, notes)
     config = configuration(weights, options.heads)
+    if options.classes:
+        config = replace(config, heads=(LinearHeadConfig(options.classes),))
+        made += _fill_similarity_weight(weights)
     if options.fold and config.decoder.moe is None:
         raise ValueError(
             "only Uni-Perceiver-MoE has experts to fold, and this file is a dense model: leave out folding"
@@ -197,6 +204,22 @@ def folded(model: UniPerceiver) -> UniPerceiver:
     return lean.eval()
 
 
+def _check_classes(release: ReleaseFile, classes: tuple[str, ...]) -> None:
+    head = release.tensors.get("fc_prompt.weight")
+    if not classes:
+        return
+    if head is None:
+        raise ValueError(
+            f"{len(classes)} classes were given, but the file has no linear head (fc_prompt): only prompt tuning with "
+            "one needs them; leave them out"
+        )
+    if len(head) != len(classes):
+        raise ValueError(
+            f"the file's linear head (fc_prompt) has {len(head)} classes, but {len(classes)} were given: give the list "
+            "that it was trained with, in its order"
+        )
+
+
 def _what(release: ReleaseFile, weights: Mapping[str, Tensor]) -> str:
     experts = any(".experts." in name for name in weights)
     packed = any("in_proj_weight" in name for name in release.tensors)
@@ -233,6 +256,15 @@ def _fill_temperatures(weights: dict[str, Tensor], notes: list[str]) -> tuple[st
         "configuration for visual question answering, which learns none"
     )
     return tuple(made)
+
+
+def _fill_similarity_weight(weights: dict[str, Tensor]) -> tuple[str, ...]:
+    """Beside a head that was tuned alone (FC_PROMPT_WEIGHTS 'zero') similarities count nothing; the names added."""
+    name = "heads.0.similarity_weight"
+    if name in weights:
+        return ()
+    weights[name] = torch.zeros(())
+    return (name,)
 
 
 def _experts(weights: Mapping[str, Tensor]) -> MoEConfig | None:

@@ -76,17 +76,18 @@ def save_official(folder: Path, out: Path) -> list[str]:
 
 
 def _tasks(model: UniPerceiver, answers: tuple[str, ...], length_penalty: float) -> dict[str, StoredTask]:
-    """v1's tasks with its settings of evaluation (sections 4 and 5); class names are given when asked."""
+    """v1's tasks with its settings of evaluation (sections 4 and 5); a linear head's classes, if there is one."""
     assert isinstance(model.config.image, PatchEncoderConfig)
     size = model.config.image.image_size
     image = ImageSizeConfig(train=size, test=size, squeeze=False)
+    classes = tuple(name for head in model.config.heads for name in head.classes)
     words = tuple(range(model.config.text.vocabulary_size))
     caption = TaskConfig(kind="captioning", image=image, max_tokens=21, beams=2, length_penalty=length_penalty)
     questions = TaskConfig(kind="visual_question_answering", image=image, max_tokens=23)
     if answers:
         questions = replace(questions, answers=len(answers))
     return {
-        "classification": StoredTask(TaskConfig(kind="classification", image=image)),
+        "classification": StoredTask(TaskConfig(kind="classification", image=image), classes),
         "captioning": StoredTask(caption, token_ids=words),
         "retrieval": StoredTask(TaskConfig(kind="retrieval", image=image, max_tokens=30)),
         "masked_language_modeling": StoredTask(

@@ -55,25 +55,29 @@ NAMES = (
     *((_LAYER + f"self_attn.qkv_proj.gate.{a}", f"g.layers.{{n}}.attention.gate.{b}") for a, b in _GATE),
     *((_LAYER + f"linear1.gate.{a}", f"g.layers.{{n}}.feed_forward.gate.{b}") for a, b in _GATE),
 )
-"""Name in the official current code, name here. The linear head has a way back only: files do not name its classes."""
+"""Name in the official current code, name here."""
+HEAD = {
+    "fc_prompt.{p}": "the linear head of prompt tuning, whose classes were not given",
+    "similarity_weight": "the weight of the similarities beside that linear head",
+}
+"""The linear head, which needs its classes: files do not name them. And what is said where they are not given."""
 UNUSED = {
     _LAYER + "self_attn.dense.gate.": "the gate of an output map, which follows the decision of qkv",
     _LAYER + "linear2.gate.": "the gate of a second map, which follows the decision of the first",
     TYPE: "the type of pictures, which belongs into the bias of the patch map",
-    "fc_prompt.{p}": "the linear head of prompt tuning, for the classes of one data set",
-    "similarity_weight": "the weight of the similarities beside that linear head",
 }
 """What is in the checkpoints but not in the computation, and what it is."""
 
 
-def to_ours(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], LoadReport]:
+def to_ours(tensors: Mapping[str, Tensor], has_classes: bool = False) -> tuple[dict[str, Tensor], LoadReport]:
     """Official tensors under our names, in either spelling of the attention; `UNUSED` ones are dropped.
 
+    ``has_classes``: those of the linear head are known; without them it is dropped, too.
     Of two copies of the embeddings' norm that differ, the pictures' is taken, as by the official loader.
     """
     later = "token_embed.embeddings_norm."
     ordered = dict(sorted(tensors.items(), key=lambda item: item[0].startswith(later)))
-    unused: list[Rule] = [(_pattern(name) + ".*", None) for name in UNUSED]
+    unused: list[Rule] = [(_pattern(name) + ".*", None) for name in (UNUSED if has_classes else UNUSED | HEAD)]
     rules = [*unused, *((_pattern(theirs), _target(ours)) for theirs, ours in (*PACKED_ATTENTION, *NAMES))]
     return rename(ordered, partial(our_key, rules=rules))
 
@@ -99,7 +103,7 @@ def to_official(names: Iterable[str], packed_attention: bool) -> dict[str, str]:
 
 def why_unused(name: str) -> str:
     """What an official name that is not used stands for."""
-    return next(why for unused, why in UNUSED.items() if re.match(_pattern(unused), name))
+    return next(why for unused, why in (UNUSED | HEAD).items() if re.match(_pattern(unused), name))
 
 
 def _pattern(template: str) -> str:
