@@ -17,13 +17,15 @@ from uniperceiver.model.decoder_layer import DecoderLayer
 from uniperceiver.model.layers.attention import KeyValues, causal_is_blocked
 from uniperceiver.model.low_rank import add_low_rank_updates
 from uniperceiver.model.segments import Bits, Decoded, Segment, Side, TaskAttributes
+from uniperceiver.model.visibility import blocked_keys, slots
 
 
 class UnifiedDecoder(nn.Module):
     """g: <SPE> ‖ segments, type and position codes, pre-norm layers, and a read-out shared by inputs and targets.
 
-    Who sees whom: <SPE> and the tokens of non-causal segments see each other; a token of a causal segment sees them
-    too, and its own segment by `causal_is_blocked`; nothing else sees causal tokens. Padding is seen by nobody.
+    Who sees whom (`blocked_keys`): <SPE> and the tokens of non-causal segments see each other; a token of a causal
+    segment sees them too, and its own segment by `causal_is_blocked`; nothing else sees causal tokens. Padding is seen
+    by nobody.
     Paper: it says BERT-base's settings with 6 layers; like its ancestors' decoder, ours is pre-norm without a final
     encoder norm, and a LayerNorm and a Linear follow where g is read out (spec/uni_perceiver_v1_moe.md, 2.5, 2.6).
     Paper: silent on codes. A learned vector per modality is added to all tokens and a learned position to those of
@@ -121,7 +123,7 @@ class UnifiedDecoder(nn.Module):
         """
         x, grown = self._continued(segment, attributes, cache)
         assert cache.is_padding is not None
-        hidden = _slots(segment) | segment.is_padding
+        hidden = slots(segment) | segment.is_padding
         kept = torch.cat([hidden.new_ones(cache.length), ~hidden.all(dim=0)])
         padding = torch.cat([cache.is_padding, hidden], dim=1)[:, kept]
         words = KeyValues([k[:, :, kept] for k in grown.keys], [v[:, :, kept] for v in grown.values], padding)
@@ -165,7 +167,7 @@ class UnifiedDecoder(nn.Module):
             )
         if cache.is_padding is None or not cache.keys:
             raise ValueError("a cache that `prefill` made can be continued, got an empty one")
-        new = (causal_is_blocked(segment.positions, _slots(segment)) | segment.is_padding[:, None, :])[:, None]
+        new = (causal_is_blocked(segment.positions, slots(segment)) | segment.is_padding[:, None, :])[:, None]
         seen = cache.is_padding[:, None, None, :].expand(-1, -1, new.shape[2], -1)
         bits = attributes.bits(segment.modality, "input", causal=True)
         tokens = self._coded(segment)
@@ -187,7 +189,7 @@ class UnifiedDecoder(nn.Module):
         bits = [attributes.bits(segment.modality, side, segment.causal) for segment in segments]
         lengths = [segment.tokens.shape[1] for segment in segments]
         lengths[0] += 1
-        return _Sequence(tokens, is_padding, *_joined(bits, lengths), _is_blocked(segments, is_padding), side)
+        return _Sequence(tokens, is_padding, *_joined(bits, lengths), blocked_keys(segments, is_padding), side)
 
     def _prefix(self, tokens: Tensor, spe: Tensor | None) -> Tensor:
         """<SPE> as (B, 1, D). It has neither type nor position code (v1, section 2.4)."""
@@ -278,31 +280,3 @@ def _joined(bits: Sequence[Bits], lengths: Sequence[int]) -> tuple[list[Bits], l
             streams.append(stream)
             tokens.append(length)
     return streams, tokens
-
-
-def _is_blocked(segments: Sequence[Segment], is_padding: Tensor) -> Tensor | None:
-    """Who may not see whom, (B, 1, 1 or L, L) over <SPE> ‖ segments; None when everybody sees everybody."""
-    if not any(segment.causal for segment in segments):
-        # an exported graph serves inputs with padding and without
-        is_needed = torch.compiler.is_exporting() or bool(is_padding.any())
-        return is_padding[:, None, None, :] if is_needed else None
-    blocked = is_padding[:, None, :].repeat(1, is_padding.shape[1], 1)
-    start = 1
-    for segment in segments:
-        own = slice(start, start + segment.tokens.shape[1])
-        if segment.causal:
-            blocked[:, : own.start, own] = True
-            blocked[:, own.stop :, own] = True
-            blocked[:, own, own] |= causal_is_blocked(_causal_positions(segment), _slots(segment))
-        start = own.stop
-    return blocked[:, None]
-
-
-def _causal_positions(segment: Segment) -> Tensor:
-    if segment.positions is None:
-        raise ValueError(f"a causal segment needs positions, got a {segment.modality} segment without")
-    return segment.positions
-
-
-def _slots(segment: Segment) -> Tensor:
-    return torch.zeros_like(segment.is_padding) if segment.is_slot is None else segment.is_slot
