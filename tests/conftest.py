@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,21 @@ def tiny_v1_config(tokenizer: Tokenizer) -> ModelConfig:
     )
 
 
+@pytest.fixture(scope="session")
+def v1_checkpoint(tiny_v1_config: ModelConfig, tokenizer: Tokenizer) -> Checkpoint:
+    """A tiny untrained v1, as if converted: it does not know which frames of videos to look at. Shared likewise."""
+    size, words = ImageSizeConfig(train=32, test=32, squeeze=False), tuple(range(5, 60))
+    tasks = {
+        "classification": StoredTask(TaskConfig("classification", size)),
+        "captioning": StoredTask(TaskConfig("captioning", size, max_tokens=6), token_ids=(tokenizer.end_id, *words)),
+        "retrieval": StoredTask(TaskConfig("retrieval", size, max_tokens=12)),
+        "questions": StoredTask(TaskConfig("visual_question_answering", size, max_tokens=16), texts=("yes", "no")),
+    }
+    torch.manual_seed(0)
+    model = UniPerceiver(replace(tiny_v1_config, temperatures=(*tiny_v1_config.temperatures, "downstream")))
+    return Checkpoint(model, tokenizer, tasks)
+
+
 @pytest.fixture
 def write_model(tokenizer: Tokenizer) -> Callable[[ModelConfig, Path], str]:
     """Write a configuration as the YAML file of a model, its tokenizer beside it; gives the file."""
@@ -159,6 +175,14 @@ def checkpoint(tiny_model_config: ModelConfig, tokenizer: Tokenizer) -> Checkpoi
     }
     torch.manual_seed(0)
     return Checkpoint(UniPerceiver(tiny_model_config), tokenizer, tasks)
+
+
+@pytest.fixture(scope="session")
+def untrained_v1(v1_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `v1_checkpoint`, likewise shared."""
+    folder = tmp_path_factory.mktemp("untrained_v1") / "v1_base"
+    save_checkpoint(v1_checkpoint, folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from uniperceiver.checkpoint import (
     recover,
     save_checkpoint,
 )
-from uniperceiver.config import ConfigError, ModelConfig, TaskConfig
+from uniperceiver.config import ConfigError, FrameSamplingConfig, ModelConfig, TaskConfig
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.stored_tasks import StoredTask
@@ -30,6 +30,7 @@ def checkpoint(tiny_model_config: ModelConfig, tokenizer: Tokenizer) -> Checkpoi
     tasks = {
         "names": StoredTask(TaskConfig("classification"), texts=("red car", "yes", "007")),
         "words": StoredTask(TaskConfig("captioning"), token_ids=(3, 7)),
+        "videos": StoredTask(TaskConfig("retrieval"), sampling=FrameSamplingConfig(4, stride=32, start="first")),
     }
     return Checkpoint(UniPerceiver(tiny_model_config), tokenizer, tasks)
 

@@ -8,7 +8,7 @@ import importlib
 import inspect
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +179,29 @@ def test_the_python_of_the_readme_runs(data: Path, tmp_path: Path, monkeypatch) 
     names: dict[str, object] = {}
     exec(code, names)
     assert isinstance(names["predictor"], Predictor)
+
+
+def test_the_commands_about_video_files_run(
+    untrained_v1: Path,
+    write_video: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As docs/uniperceiver_v1.md shows them, with a tiny model of the name."""
+    write_video(tmp_path / "clip.mp4")
+    write_video(tmp_path / "videos" / "other.mp4", colour=(1, 0, 0))
+    (tmp_path / "v1_base").symlink_to(untrained_v1)
+    monkeypatch.chdir(tmp_path)
+    shown = [words for page, words in commands() if page == "uniperceiver_v1.md" and "clip.mp4" in words]
+    assert {words[0] for words in shown} == {"classify", "caption", "match", "embed", "index"}
+    for words in [["index", "build", "videos", "--out", "videos.index", "--model", "v1_base"], *shown]:
+        with pytest.raises(SystemExit) as end:
+            cli.main(words)
+        assert not end.value.code, words
+        said = capsys.readouterr().out
+        assert ("clip.mp4#0" if "--every" in words else "clip.mp4") in said or words[0] == "index"
+        assert "clip.mp4#" not in said or "--every" in words
 
 
 def test_the_python_about_data_runs(data: Path, tmp_path: Path, monkeypatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ def padded_length(pixels: int) -> int:
 class ImageBatch:
     """Normalised pictures, padded at the bottom and at the right to one size."""
 
+    views: ClassVar[int] = 1
+    """A picture is looked at once."""
     pixels: Tensor
     """(B, 3, H, W) float, normalised by the backbone's mean and std; zero where padded."""
     is_padding: Tensor

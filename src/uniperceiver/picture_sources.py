@@ -1,8 +1,8 @@
-"""Pictures by name: files, folders, patterns, frames of videos, addresses on the web."""
+"""Pictures by name: files, folders, patterns, videos and their frames, addresses on the web."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
@@ -11,18 +11,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uniperceiver.data.images import PICTURE_SUFFIXES, VIDEO_SUFFIXES, ImageError, decode_image, read_image
+from uniperceiver.data.images import PICTURE_SUFFIXES, VIDEO_SUFFIXES, ImageError, decode_image, is_video, read_image
 from uniperceiver.web_files import fetch, is_url
+
+EVERY = 30
+"""Of a video that is looked at frame by frame, the first frame of so many."""
 
 
 @dataclass(frozen=True)
 class NamedPicture:
-    """A picture and what to call it."""
+    """A picture, or a video that is looked at as a whole, and what to call it."""
 
     name: str
     """The path or address as found; frame 60 of a video is ``clip.mp4#60``."""
     pixels: Tensor
-    """(3, H, W) uint8 RGB, upright."""
+    """(3, H, W) uint8 RGB, upright; of a video (V, T, 3, h, w), as it was read."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +57,23 @@ def find_sources(given: Sequence[str]) -> list[str]:
     return found
 
 
-def read_pictures(name: str, every: int = 30) -> Iterator[NamedPicture | Failure]:
-    """The picture of a file or address, or every ``every``-th frame of a video, the first included.
+def read_pictures(
+    name: str, every: int | None = None, read_video: Callable[[str], Tensor] | None = None
+) -> Iterator[NamedPicture | Failure]:
+    """The picture of a file or address, the video of a file, or every ``every``-th frame of it, the first included.
 
-    What cannot be read is a `Failure`, and so is every video without the extra ``video``; a video that breaks off gives
-    one after its frames.
+    Without ``every`` a video is what ``read_video`` makes of it; without either, every `EVERY`-th frame. What cannot be
+    read is a `Failure`, and so is every video without the extra ``video``; frames of a video that breaks off end in
+    one.
     """
     try:
         if is_url(name):
             yield NamedPicture(name, decode_image(fetch(name), name))
-        elif Path(name).suffix.lower() in VIDEO_SUFFIXES:
-            yield from _frames(name, every)
+        elif is_video(name):
+            if every is None and read_video is not None:
+                yield NamedPicture(name, read_video(name))
+            else:
+                yield from _frames(name, every or EVERY)
         else:
             yield NamedPicture(name, read_image(name))
     except (ImageError, OSError) as error:

@@ -10,8 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TextIO, get_args
 
-from PIL import Image
-
 from uniperceiver.atomic_files import name_while_written
 from uniperceiver.picture_sources import Failure, NamedPicture
 from uniperceiver.predictions import Answer, Caption, Classification, Detection, Embedding, Match
@@ -100,8 +98,7 @@ class PredictionFolder:
         if "pictures" in self.formats and not isinstance(prediction, Embedding):
             # Pictures of the same name may come from different folders: the number keeps them apart.
             entry["annotated"] = f"{self.number:04d}_{_stem(picture.name)}.png"
-            pixels = picture.pixels.permute(1, 2, 0).numpy()
-            prediction.draw(Image.fromarray(pixels)).save(self.folder / entry["annotated"])
+            prediction.draw().save(self.folder / entry["annotated"])
         if self._json is not None:
             self._add_entry(entry | prediction.to_json())
         if self._csv is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from uniperceiver.config import ConfigError, TaskConfig, from_data, to_data
+from uniperceiver.config import ConfigError, FrameSamplingConfig, TaskConfig, from_data, to_data
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class StoredTask:
     """Candidates given as texts: class names, answers."""
     token_ids: tuple[int, ...] = ()
     """Candidates given as tokens: the vocabulary."""
+    sampling: FrameSamplingConfig | None = None
+    """Which frames of a video evaluation looks at; None: the data are no videos, or not known."""
 
     @property
     def has_candidates(self) -> bool:
@@ -47,6 +49,7 @@ def tasks_to_data(tasks: Mapping[str, StoredTask]) -> dict[str, Any]:
     """Tasks as plain data for YAML or JSON."""
     return {
         name: {"config": to_data(task.config), "texts": list(task.texts), "token_ids": _runs(task.token_ids)}
+        | ({} if task.sampling is None else {"sampling": to_data(task.sampling)})
         for name, task in tasks.items()
     }
 
@@ -63,6 +66,7 @@ def tasks_from_data(data: Mapping[str, Any], source: Path) -> dict[str, StoredTa
 def _stored_task(data: Any, source: Path) -> StoredTask:
     try:
         config = from_data(TaskConfig, data["config"], str(source))
-        return StoredTask(config, tuple(data["texts"]), _listed(data["token_ids"]))
+        sampling = from_data(FrameSamplingConfig, data["sampling"], str(source)) if "sampling" in data else None
+        return StoredTask(config, tuple(data["texts"]), _listed(data["token_ids"]), sampling)
     except (KeyError, TypeError) as error:
         raise ConfigError(f"{source}: a task needs config, texts and token_ids ({error})") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,33 @@ def test_build_add_and_search(untrained: Path, data: Path, tmp_path: Path, capsy
     assert "6 pictures (0 added, 5 unchanged, 1 removed)" in capsys.readouterr().out
     assert run("index", "search", index, "a dog", "--approximate", "--top", "9") == 0
     assert len(capsys.readouterr().out.splitlines()) == 6
+
+
+def test_videos_are_found_by_models_that_take_them(
+    untrained: Path,
+    untrained_v1: Path,
+    data: Path,
+    write_video: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "mixed"
+    video = write_video(folder / "a.mp4", 7)
+    write_video(folder / "below" / "b.mp4", 7, (1, 0, 0))
+    shutil.copy(data / "images" / "0.png", folder / "c.png")
+    for model, number in ((untrained, 1), (untrained_v1, 3)):
+        index = tmp_path / model.name
+        assert run("index", "build", folder, "--out", index, "--model", model) == 0
+        assert f"{number} pictures ({number} added" in capsys.readouterr().out
+    assert run("index", "search", index, video, "--top", "1") == 0
+    assert capsys.readouterr().out.split() == ["1.000", str(video)]
+    assert run("index", "search", index, "a red car", "--top", "9") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    (tmp_path / "words.mp4").write_text("no video")
+    assert run("index", "add", index, video, tmp_path / "words.mp4") == 1
+    said = capsys.readouterr()
+    assert "(0 added, 1 unchanged" in said.out
+    assert "cannot read the video" in said.err
 
 
 def test_mistakes_are_named(untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

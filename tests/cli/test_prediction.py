@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from uniperceiver import cli
+from uniperceiver import Predictor, cli
 
 VERBS = ["classify", "detect", "caption", "match", "answer", "fill", "embed"]
 
@@ -112,6 +113,42 @@ def test_bad_files_do_not_stop_the_others(
     assert "missing.png" in said.err
     entries = json.loads((out / "predictions.json").read_text())
     assert ["error" in entry for entry in entries] == [True, False, True]
+
+
+def test_a_video_is_one_thing_or_its_frames(
+    untrained: Path,
+    untrained_v1: Path,
+    data: Path,
+    write_video: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, out = tmp_path / "mixed", tmp_path / "results"
+    write_video(folder / "b.mp4", 12)
+    write_video(folder / "d.mp4", 5, (1, 0, 0))
+    (folder / "c.mp4").write_text("no video")
+    shutil.copy(data / "images" / "0.png", folder / "a.png")
+    classes = ["--labels", "cat, dog"]
+    assert run("classify", folder, "--model", untrained_v1, *classes, "--out", out) == 1
+    said = capsys.readouterr()
+    assert "3 of 4 pictures" in said.out
+    assert f"cannot read the video {folder / 'c.mp4'}" in said.err
+    entries = json.loads((out / "predictions.json").read_text())
+    assert [Path(entry["file"]).name for entry in entries] == ["a.png", "b.mp4", "c.mp4", "d.mp4"]
+    assert Image.open(out / entries[1]["annotated"]).height > 64
+    (expected,) = Predictor.from_pretrained(untrained_v1).classify(folder / "b.mp4", ["cat", "dog"])
+    assert entries[1]["probabilities"] == pytest.approx(expected.probabilities.tolist(), abs=1e-6)
+
+    frames = {"5": ["b.mp4#0", "b.mp4#5", "b.mp4#10"], "30": ["b.mp4#0"]}
+    question = ["--question", "is it red ?"]
+    for verb, given, every in (
+        ("classify", [*classes, "--every", "5", "--model", untrained_v1], "5"),
+        ("classify", [*classes, "--model", untrained], "30"),
+        ("answer", [*question, "--model", untrained_v1], "30"),
+    ):
+        assert run(verb, folder / "b.mp4", *given, "--format", "json") == 0
+        names = [Path(json.loads(line)["file"]).name for line in capsys.readouterr().out.splitlines()]
+        assert names == frames[every]
 
 
 def test_labels_from_a_file_and_pictures_from_a_pattern(

@@ -98,8 +98,9 @@ def _update(
     from uniperceiver.retrieval_index import pictures_below
 
     paths: list[Path] = []
+    with_videos = predictor.video_reader("retrieval") is not None
     for path in given:
-        below: Iterable[Path] = pictures_below(path) if path.is_dir() else [path]
+        below: Iterable[Path] = pictures_below(path, with_videos) if path.is_dir() else [path]
         paths += below
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:

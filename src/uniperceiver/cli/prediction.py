@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,12 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from uniperceiver.cli.options import Device
+from uniperceiver.cli.prediction_run import file_reader, run
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from uniperceiver.picture_sources import Failure
-    from uniperceiver.prediction_files import Prediction, Sink
     from uniperceiver.predictor import Predictor
 
 
@@ -51,7 +47,14 @@ Labels = Annotated[
     str | None,
     typer.Option("--labels", help='Class names, "cat, red car", or a text file with one a line. Default: as trained.'),
 ]
-Every = Annotated[int, typer.Option("--every", min=1, help="Of a video, look at every n-th frame.")]
+Every = Annotated[
+    int | None,
+    typer.Option(
+        "--every",
+        min=1,
+        help="Of a video, look at every n-th frame. Default: 30; as a whole, where model and verb take videos.",
+    ),
+]
 InPrecision = Annotated[
     Precision,
     typer.Option(
@@ -60,8 +63,6 @@ InPrecision = Annotated[
     ),
 ]
 NANO = "nano"
-BATCH = 8
-"""Pictures read and computed together."""
 
 
 def classify(
@@ -71,14 +72,15 @@ def classify(
     adapter: Adapter = None,
     out: Out = None,
     formats: Formats = None,
-    every: Every = 30,
+    every: Every = None,
     device: Device = "cpu",
     precision: InPrecision = Precision.float32,
 ) -> None:
     """Name what pictures show."""
     names = given_names("--labels", labels)
     predictor = load_predictor(model, device, adapter, precision)
-    _run(pictures, lambda given: predictor.classify(given, names), out, formats, every)
+    read = file_reader(predictor, "classification", every)
+    run(pictures, lambda given: predictor.classify(given, names), read, out, formats)
 
 
 def detect(
@@ -89,7 +91,7 @@ def detect(
     out: Out = None,
     formats: Formats = None,
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Keep objects with at least this score.")] = 0.1,
-    every: Every = 30,
+    every: Every = None,
     device: Device = "cpu",
     precision: InPrecision = Precision.float32,
 ) -> None:
@@ -97,7 +99,8 @@ def detect(
     names = given_names("--labels", labels)
     predictor = load_predictor(model, device, adapter, precision)
     categories = predictor.labels("detection") if names is None else names
-    _run(pictures, lambda given: predictor.detect(given, names, threshold), out, formats, every, categories)
+    read = file_reader(predictor, "detection", every)
+    run(pictures, lambda given: predictor.detect(given, names, threshold), read, out, formats, categories)
 
 
 def caption(
@@ -106,13 +109,13 @@ def caption(
     adapter: Adapter = None,
     out: Out = None,
     formats: Formats = None,
-    every: Every = 30,
+    every: Every = None,
     device: Device = "cpu",
     precision: InPrecision = Precision.float32,
 ) -> None:
     """Say what pictures show in a sentence."""
     predictor = load_predictor(model, device, adapter, precision)
-    _run(pictures, predictor.caption, out, formats, every)
+    run(pictures, predictor.caption, file_reader(predictor, "captioning", every), out, formats)
 
 
 def match(
@@ -123,7 +126,7 @@ def match(
     adapter: Adapter = None,
     out: Out = None,
     formats: Formats = None,
-    every: Every = 30,
+    every: Every = None,
     device: Device = "cpu",
     precision: InPrecision = Precision.float32,
 ) -> None:
@@ -132,7 +135,8 @@ def match(
     if not compared:
         raise ValueError("match needs texts: give --text, once or more, or --texts with a file")
     predictor = load_predictor(model, device, adapter, precision)
-    _run(pictures, lambda given: predictor.match(given, compared), out, formats, every)
+    read = file_reader(predictor, "retrieval", every)
+    run(pictures, lambda given: predictor.match(given, compared), read, out, formats)
 
 
 def answer(
@@ -145,14 +149,15 @@ def answer(
     adapter: Adapter = None,
     out: Out = None,
     formats: Formats = None,
-    every: Every = 30,
+    every: Every = None,
     device: Device = "cpu",
     precision: InPrecision = Precision.float32,
 ) -> None:
     """Answer a question about pictures."""
     candidates = given_names("--answers", answers)
     predictor = load_predictor(model, device, adapter, precision)
-    _run(pictures, lambda given: predictor.answer(given, question, candidates), out, formats, every)
+    read = file_reader(predictor, "visual_question_answering", every)
+    run(pictures, lambda given: predictor.answer(given, question, candidates), read, out, formats)
 
 
 def fill(
@@ -182,7 +187,7 @@ def embed(
     adapter: Adapter = None,
     out: Out = None,
     formats: Formats = None,
-    every: Every = 30,
+    every: Every = None,
     device: Device = "cpu",
     precision: InPrecision = Precision.float32,
 ) -> None:
@@ -195,7 +200,8 @@ def embed(
         raise ValueError("embed takes either pictures or --text")
     predictor = load_predictor(model, device, adapter, precision)
     if pictures:
-        _run(pictures, lambda given: [Embedding(v) for v in predictor.embed_image(given)], out, formats, every)
+        read = file_reader(predictor, "retrieval", every)
+        run(pictures, lambda given: [Embedding(v) for v in predictor.embed_image(given)], read, out, formats)
         return
     if out is not None or formats is not None:
         raise ValueError("embed --text prints an object a line: it takes neither --out nor --format")
@@ -231,69 +237,3 @@ def read_lines(option: str, path: Path) -> list[str]:
     if not lines:
         raise ValueError(f"{option} {path} holds nothing: write one a line")
     return lines
-
-
-def _run(
-    pictures: list[str],
-    ask: Callable[[list[Tensor]], Sequence[Prediction]],
-    out: Path | None,
-    formats: str | None,
-    every: int,
-    categories: Sequence[str] = (),
-) -> None:
-    """Predict for everything given, show how far it is, report at the end what gave no picture, exit with 1 if any."""
-    from uniperceiver.picture_sources import find_sources
-    from uniperceiver.prediction_files import PredictionFolder, Terminal, read_formats
-
-    chosen = read_formats(formats or ("json,pictures" if out is not None else "json"))
-    if "coco" in chosen and not categories:
-        raise ValueError("--format coco is for detect: the other verbs find no boxes")
-    sources = find_sources(pictures)
-    if out is None:
-        form = "text" if formats is None else chosen[0]
-        if len(chosen) > 1 or form == "coco" or form == "pictures":
-            raise ValueError(f"--format {formats} writes files: say where with --out, or take json or csv")
-        failures, done = _predict(sources, ask, Terminal(form, typer.echo), every)
-    else:
-        with PredictionFolder(out, chosen, categories) as folder:
-            failures, done = _predict(sources, ask, folder, every)
-        typer.echo(f"{done} of {done + len(failures)} pictures: {out}")
-    for failure in failures:
-        typer.echo(f"not read: {failure.name}: {failure.reason}", err=True)
-    if failures:
-        raise typer.Exit(1)
-
-
-def _predict(
-    sources: Sequence[str], ask: Callable[[list[Tensor]], Sequence[Prediction]], sink: Sink, every: int
-) -> tuple[list[Failure], int]:
-    """Everything through the model and into the sink, in batches; what failed, and the number that did not."""
-    from rich.console import Console
-    from rich.progress import track
-
-    from uniperceiver.picture_sources import Failure, NamedPicture, read_pictures
-
-    batch: list[NamedPicture] = []
-    failures: list[Failure] = []
-    done = 0
-    console = Console(stderr=True)
-    is_quiet = len(sources) < 2 or not console.is_terminal
-
-    def flush() -> int:
-        for picture, prediction in zip(batch, ask([p.pixels for p in batch]) if batch else [], strict=True):
-            sink.write(picture, prediction)
-        number = len(batch)
-        batch.clear()
-        return number
-
-    for source in track(sources, "looking", console=console, disable=is_quiet, transient=True):
-        for found in read_pictures(source, every):
-            if isinstance(found, Failure):
-                done += flush()  # results keep the order of what was given
-                failures.append(found)
-                sink.fail(found)
-            else:
-                batch.append(found)
-            if len(batch) == BATCH:
-                done += flush()
-    return failures, done + flush()

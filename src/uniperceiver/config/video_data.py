@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import field
-from typing import Literal
+from dataclasses import field, replace
+from typing import Literal, Self
 
 from pydantic.dataclasses import dataclass
 
@@ -41,6 +41,10 @@ class FrameSamplingConfig:
             )
         if self.clips > self.stride:
             raise ValueError(f"{self.clips} clips of stride {self.stride} have no frame between them: give fewer clips")
+
+    def within(self, places: int) -> Self:
+        """The same with no more frames than a model has places in time."""
+        return replace(self, frames=min(self.frames, places))
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -20,6 +20,11 @@ VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpe
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error)  # what Pillow's decoders raise
 
 
+def is_video(name: Path | str) -> bool:
+    """Whether a file is taken for a video, which its ending says."""
+    return Path(name).suffix.lower() in VIDEO_SUFFIXES
+
+
 class ImageError(ValueError):
     """A picture that cannot be read; the message names it."""
 

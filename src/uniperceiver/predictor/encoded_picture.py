@@ -1,41 +1,43 @@
-"""Pictures with what the model has seen in them, so that further questions about a picture do not look again."""
+"""Pictures and videos with what the model has seen in them, so that further questions do not look again."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+import math
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from uniperceiver.batches import ImageBatch, padded_length
-from uniperceiver.data.records import AnnotatedImage, LabelledImage
+from uniperceiver.batches import padded_length
+from uniperceiver.data.records import AnnotatedImage, CaptionedImage, CaptionedVideo, LabelledImage, LabelledVideo
 from uniperceiver.data.transforms import DetectionResize, Transform
 from uniperceiver.model.image_encoder import ImageFeatures, KeptProposals
 from uniperceiver.model.segments import Segment
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.predictions import Answer, Caption, Classification, Detection, Match
 from uniperceiver.predictor.pictures import Picture, listed, upright
+from uniperceiver.predictor.videos import VideoReader
+from uniperceiver.tasks.visual_input import encode_visual, visual_batch
 
 
 @dataclass(frozen=True)
 class View:
-    """A picture brought to size in one way, and f_image of it."""
+    """A picture brought to size in one way, or a video, and f_image of it."""
 
     pixels: Tensor
-    """(3, h, w) uint8."""
+    """(3, h, w) uint8; of a video (V, T, 3, h, w)."""
     features: ImageFeatures
-    """Of a batch of one."""
+    """Of a batch of one; of a video, of its V views."""
 
     @property
-    def canvas(self) -> tuple[int, int]:
-        """Height and width with padding: in a batch of one canvas each view has the padding that it has alone."""
-        return padded_length(self.pixels.shape[1]), padded_length(self.pixels.shape[2])
+    def rows(self) -> int:
+        """Rows of ``features``."""
+        return 1 if self.pixels.ndim == 3 else len(self.pixels)
 
 
 @dataclass(eq=False)
@@ -43,7 +45,7 @@ class EncodedPicture:
     """An upright picture and its views. Every verb of the `Predictor` takes it in place of the picture."""
 
     pixels: Tensor
-    """(3, H, W) uint8 RGB."""
+    """(3, H, W) uint8 RGB; of a video (V, T, 3, h, w), brought to size already: as filmed it would take much room."""
     views: dict[Transform, View] = field(default_factory=dict)
     """One for each way in which verbs have asked for it."""
 
@@ -55,6 +57,7 @@ class EncodedPicture:
 
 Pictures = Picture | EncodedPicture | Sequence[Picture | EncodedPicture]
 """One picture or a list of them, of any sizes and kinds mixed."""
+Item = TypeVar("Item")
 Result = TypeVar("Result", Classification, Detection, Caption, Match, Answer)
 
 
@@ -77,42 +80,54 @@ class RecentPictures:
         self._pictures: OrderedDict[bytes, EncodedPicture] = OrderedDict()
 
     def find(self, pixels: Tensor) -> EncodedPicture:
-        """The picture with these pixels (3, H, W), with its views if it was looked at lately."""
-        content = pixels.permute(1, 2, 0).contiguous().numpy()
-        key = hashlib.blake2b(content.tobytes(), person=f"{content.shape[0]}x{content.shape[1]}".encode()).digest()
-        picture = self._pictures.pop(key, None) or EncodedPicture(pixels)
-        self._pictures[key] = picture
+        """The picture with these pixels, as of `EncodedPicture`, with its views if it was looked at lately."""
+        content = pixels.movedim(-3, -1).contiguous().numpy()
+        digest = hashlib.blake2b(repr(content.shape).encode())
+        digest.update(content.tobytes())
+        picture = self._pictures.pop(digest.digest(), None) or EncodedPicture(pixels)
+        self._pictures[digest.digest()] = picture
         while len(self._pictures) > self.number:
             self._pictures.popitem(last=False)
         return picture
 
 
-def encode_pictures(model: UniPerceiver, pictures: Iterable[EncodedPicture], transform: Transform) -> None:
-    """Add the view that ``transform`` gives to every picture that lacks it; pictures of one canvas are one batch."""
+def encode_pictures(model: UniPerceiver, pictures: Iterable[EncodedPicture], transform: Transform, most: int) -> None:
+    """Add the view that ``transform`` gives to every picture that lacks it, those of a `_together` in one batch."""
     missing = list({id(picture): picture for picture in pictures if transform not in picture.views}.values())
     prepared = [(picture, _brought_to_size(picture.pixels, transform)) for picture in missing]
-    backbone = model.config.pixels
     device = next(model.parameters()).device
-    for _, group in groupby(sorted(prepared, key=_canvas), key=_canvas):
-        same = list(group)
-        images = ImageBatch.from_images([pixels for _, pixels in same], backbone.image_mean, backbone.image_std)
-        features = model.encode_image(images.to(device))
-        for row, (picture, pixels) in enumerate(same):
-            picture.views[transform] = View(pixels, _row(features, row))
+    for same in _together(prepared, lambda pair: pair[1], most):
+        images = visual_batch([labelled(pixels) for _, pixels in same], model.config.pixels)
+        features = encode_visual(model, images.to(device))
+        for place, (picture, pixels) in enumerate(same):
+            picture.views[transform] = View(pixels, _rows(features, place * images.views, images.views))
 
 
 def looks_by_canvas(
-    model: UniPerceiver, pictures: Sequence[EncodedPicture], transform: Transform, first: int
+    model: UniPerceiver, pictures: Sequence[EncodedPicture], transform: Transform, first: int, most: int
 ) -> list[list[Look]]:
-    """The pictures, encoded where they are not yet, those of one canvas together; places count from ``first``."""
-    encode_pictures(model, pictures, transform)
+    """The pictures, encoded where they are not yet, as `_together`; places count from ``first``."""
+    encode_pictures(model, pictures, transform, most)
     looks = [Look(first + index, picture, picture.views[transform]) for index, picture in enumerate(pictures)]
-    canvases = dict.fromkeys(look.view.canvas for look in looks)
-    return [[look for look in looks if look.view.canvas == canvas] for canvas in canvases]
+    return list(_together(looks, lambda look: look.view.pixels, most))
+
+
+def _together(items: Iterable[Item], pixels_of: Callable[[Item], Tensor], most: int) -> Iterator[list[Item]]:
+    """Items of one canvas, their size with padding, so that each has the padding that it has alone.
+
+    At most ``most`` pictures, the frames of videos counted, or a single video.
+    """
+    by_canvas: defaultdict[tuple[int, ...], list[Item]] = defaultdict(list)
+    for item in items:
+        *views_and_frames, height, width = pixels_of(item).shape
+        by_canvas[*views_and_frames, padded_length(height), padded_length(width)].append(item)
+    for canvas, same in by_canvas.items():
+        number = max(1, most // math.prod(canvas[:-3]))
+        yield from (same[start : start + number] for start in range(0, len(same), number))
 
 
 def joined(features: Sequence[ImageFeatures]) -> ImageFeatures:
-    """Batches of one on the same canvas as one batch."""
+    """Batches of one canvas as one batch."""
     if len(features) == 1:
         return features[0]
     segments = [each.segment for each in features]
@@ -123,12 +138,24 @@ def joined(features: Sequence[ImageFeatures]) -> ImageFeatures:
     )
 
 
-def drawable(results: Sequence[Result], pictures: Pictures) -> list[Result]:
+def drawable(results: Sequence[Result], pictures: Pictures, read_video: VideoReader | None) -> list[Result]:
     """Results that can draw themselves on the pictures that they are of."""
     return [
-        replace(result, picture=partial(upright, given.pixels if isinstance(given, EncodedPicture) else given))
+        replace(
+            result, picture=partial(upright, given.pixels if isinstance(given, EncodedPicture) else given, read_video)
+        )
         for given, result in zip(listed(pictures), results, strict=True)
     ]
+
+
+def labelled(pixels: Tensor) -> LabelledImage | LabelledVideo:
+    """A picture (3, h, w), or a video (V, T, 3, h, w), as classification reads it, of no known class."""
+    return LabelledImage(pixels, "", 0) if pixels.ndim == 3 else LabelledVideo(pixels, "", 0)
+
+
+def captioned(pixels: Tensor) -> CaptionedImage | CaptionedVideo:
+    """A picture (3, h, w), or a video (V, T, 3, h, w), as captioning reads it, of which nothing was said."""
+    return CaptionedImage(pixels, "", ("",)) if pixels.ndim == 3 else CaptionedVideo(pixels, "", ("",))
 
 
 def unannotated(pixels: Tensor, original_size: tuple[int, int]) -> AnnotatedImage:
@@ -147,6 +174,8 @@ def unannotated(pixels: Tensor, original_size: tuple[int, int]) -> AnnotatedImag
 
 
 def _brought_to_size(pixels: Tensor, transform: Transform) -> Tensor:
+    if pixels.ndim == 5:
+        return pixels
     is_detection = isinstance(transform, DetectionResize)
     record = unannotated(pixels, (0, 0)) if is_detection else LabelledImage(pixels, "", 0)
     prepared = transform(record)
@@ -154,13 +183,9 @@ def _brought_to_size(pixels: Tensor, transform: Transform) -> Tensor:
     return prepared.image
 
 
-def _canvas(prepared: tuple[EncodedPicture, Tensor]) -> tuple[int, int]:
-    return padded_length(prepared[1].shape[1]), padded_length(prepared[1].shape[2])
-
-
-def _row(features: ImageFeatures, row: int) -> ImageFeatures:
-    """One picture's features. Copies, so that keeping one does not keep the batch."""
-    own = slice(row, row + 1)
+def _rows(features: ImageFeatures, first: int, number: int) -> ImageFeatures:
+    """The features of one picture or video. Copies, so that keeping one does not keep the batch."""
+    own = slice(first, first + number)
     segment = features.segment
     kept = features.proposals
     return ImageFeatures(

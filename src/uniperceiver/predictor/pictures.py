@@ -1,4 +1,4 @@
-"""What a caller may hand over as a picture, and how it becomes upright RGB."""
+"""What a caller may hand over as a picture or video, and how it becomes upright RGB."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from uniperceiver.data.images import ImageError, read_image, to_rgb_tensor
+from uniperceiver.data.images import ImageError, is_video, read_image, to_rgb_tensor
+from uniperceiver.data.records import Video
+from uniperceiver.predictor.videos import VideoReader
 
 Picture = str | Path | Image.Image | np.ndarray | Tensor
 """A file; a Pillow picture; an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); a tensor (H, W), (1, H, W), (3, H, W)
 or (4, H, W). Numbers are uint8, uint16 (the upper 8 bits count) or floats in [0, 1]; a fourth channel is transparency,
-laid over white. Colours are RGB: OpenCV's arrays want ``array[:, :, ::-1]``."""
+laid over white. Colours are RGB: OpenCV's arrays want ``array[:, :, ::-1]``. Where videos are taken, also the file of
+one, or what a `VideoReader` made of it: a tensor (V, T, 3, h, w) uint8."""
+_NO_VIDEOS = (
+    "only classify, caption, match and embed_image take videos, of models that read frames (image.kind patches, v1): "
+    "give frames of it as pictures"
+)
 
 
 def listed(pictures: Any) -> list[Any]:
@@ -26,16 +33,19 @@ def listed(pictures: Any) -> list[Any]:
     return list(pictures) if isinstance(pictures, Sequence) and not isinstance(pictures, str) else [pictures]
 
 
-def to_pixels(picture: Picture) -> Tensor:
-    """A picture as (3, H, W) uint8 RGB on the CPU, upright by its EXIF rotation.
+def to_pixels(picture: Picture, read_video: VideoReader | None = None) -> Tensor:
+    """A picture as (3, H, W) uint8 RGB on the CPU, upright by its EXIF rotation; a video as ``read_video`` gives it.
 
     Raises:
-        ImageError: a file or Pillow picture that cannot be read, or an array of another shape, type or range.
+        ImageError: a file or Pillow picture that cannot be read, an array of another shape, type or range, or a video
+            without ``read_video``.
         TypeError: not a picture.
     """
     match picture:
         case Image.Image():
             return _from_pillow(picture)
+        case Tensor(ndim=5):
+            return _views(picture, read_video)
         case Tensor():
             return _from_array(_channels_last(picture))
         case np.ndarray():
@@ -43,13 +53,29 @@ def to_pixels(picture: Picture) -> Tensor:
         case str() | Path():
             if str(picture).startswith(("http://", "https://")):
                 raise ImageError(f"{picture} is an address: download the picture first; only the command line does it")
-            return read_image(picture)
+            if not is_video(picture):
+                return read_image(picture)
+            if read_video is None:
+                raise ImageError(f"{picture} is a video: {_NO_VIDEOS}")
+            return read_video(picture)
     raise TypeError(f"expected a path, a Pillow picture, an array or a tensor, got a {type(picture).__name__}")
 
 
-def upright(picture: Picture) -> Image.Image:
-    """A picture as an upright RGB Pillow picture; errors as in `to_pixels`."""
-    return Image.fromarray(to_pixels(picture).permute(1, 2, 0).numpy())
+def upright(picture: Picture, read_video: VideoReader | None = None) -> Image.Image:
+    """A picture as an upright RGB Pillow picture, a video as its frames (`Video.image`); errors as in `to_pixels`."""
+    pixels = to_pixels(picture, read_video)
+    shown = pixels if pixels.ndim == 3 else Video(pixels, "").image
+    return Image.fromarray(shown.permute(1, 2, 0).numpy())
+
+
+def _views(views: Tensor, read_video: VideoReader | None) -> Tensor:
+    if read_video is None:
+        raise ImageError(f"a tensor of five dimensions is a video: {_NO_VIDEOS}")
+    if views.shape[2] != 3 or views.dtype != torch.uint8:
+        raise ImageError(
+            f"the views of a video are a tensor (V, T, 3, h, w) of uint8, got {tuple(views.shape)} of {views.dtype}"
+        )
+    return views.detach().cpu()
 
 
 def _from_pillow(picture: Image.Image) -> Tensor:

@@ -16,8 +16,7 @@ from torch import Tensor
 from uniperceiver.adapter import adapted
 from uniperceiver.checkpoint import Checkpoint, load_checkpoint
 from uniperceiver.config import Precision, TaskKind
-from uniperceiver.data.records import CaptionedImage, LabelledImage, QuestionedImage, Record, TextRecord
-from uniperceiver.data.transforms import Transform
+from uniperceiver.data.records import QuestionedImage, Record, TextRecord
 from uniperceiver.likelihood import similarity
 from uniperceiver.model.image_encoder import ImageFeatures
 from uniperceiver.precision import computed_in, inference
@@ -27,16 +26,19 @@ from uniperceiver.predictor.encoded_picture import (
     Look,
     Pictures,
     RecentPictures,
+    captioned,
     drawable,
     joined,
+    labelled,
     looks_by_canvas,
     unannotated,
 )
 from uniperceiver.predictor.fingerprint import fingerprint_of
 from uniperceiver.predictor.model_folders import find_checkpoint, model_card, push_checkpoint
 from uniperceiver.predictor.pictures import listed, to_pixels
-from uniperceiver.predictor.prepared_tasks import PreparedTasks, checked
+from uniperceiver.predictor.prepared_tasks import PreparedTask, PreparedTasks, checked
 from uniperceiver.predictor.texts import Texts, listed_texts, one_for_each, texts_to_classify, with_slots
+from uniperceiver.predictor.videos import VideoReader
 from uniperceiver.tasks.detection import DetectionTask
 from uniperceiver.tasks.glue import words_of
 from uniperceiver.tasks.retrieval import RetrievalTask
@@ -48,15 +50,16 @@ from uniperceiver.text_predictions import TextClassification
 class Predictor:
     """A checkpoint ready to answer.
 
-    Every verb takes one picture or a list and gives a list in the same order. Pictures are computed in batches of which
-    all have the same size when padded, so a picture's result does not depend on its neighbours but for the last digits
-    of float sums. A picture is prepared as the task was trained; verbs that prepare it alike share one encoding, kept
-    for the ``remembered`` pictures seen last, or as long as the caller keeps what `look` gave.
+    Every verb takes one picture or a list and gives a list in the same order; where there is a `video_reader`, files of
+    videos as well. Pictures are computed in batches of which all have the same size when padded, so a picture's result
+    does not depend on its neighbours but for the last digits of float sums. A picture is prepared as the task was
+    trained; verbs that prepare it alike share one encoding, kept for the ``remembered`` pictures seen last, or as long
+    as the caller keeps what `look` gave.
 
     Args:
         checkpoint: what to ask.
         device: where to compute.
-        batch_size: pictures computed together.
+        batch_size: pictures computed together; of videos, which are not divided, frames.
         remembered: pictures whose encodings are kept; 0 for none.
         share_encoding: prepare pictures for all verbs alike, as detection does, so that each is encoded exactly once
             whatever is asked; classification then sees the whole picture instead of its centre, at a size it was not
@@ -132,10 +135,17 @@ class Predictor:
 
         The work itself is done when the first verb asks for it.
         """
+        return self._look(listed(pictures), None)
+
+    def _look(self, given: Sequence[Any], read_video: VideoReader | None) -> list[EncodedPicture]:
         return [
-            picture if isinstance(picture, EncodedPicture) else self._recent.find(to_pixels(picture))
-            for picture in listed(pictures)
+            each if isinstance(each, EncodedPicture) else self._recent.find(to_pixels(each, read_video))
+            for each in given
         ]
+
+    def video_reader(self, kind: TaskKind) -> VideoReader | None:
+        """How a kind of task looks at a video file, which is as in evaluation; None: it takes no videos."""
+        return self._tasks.video_reader(kind)
 
     def labels(self, kind: TaskKind) -> tuple[str, ...]:
         """The candidates that a kind of task compares with when none are given; ValueError if it was not trained."""
@@ -143,7 +153,7 @@ class Predictor:
 
     def classify(self, pictures: Pictures, labels: Sequence[str] | None = None) -> list[Classification]:
         """Name what each picture shows, among ``labels`` (any texts, any number) or the names it was trained with."""
-        return self._predict("classification", pictures, labels, lambda look: LabelledImage(look.view.pixels, "", 0))
+        return self._predict("classification", pictures, labels, lambda look: labelled(look.view.pixels))
 
     def detect(
         self, pictures: Pictures, labels: Sequence[str] | None = None, threshold: float = 0.1
@@ -158,11 +168,11 @@ class Predictor:
             batch = task.collate([unannotated(look.view.pixels, look.picture.size) for look in looks])
             return task.predict(self.model, batch.to(self.device), features, threshold)
 
-        return drawable(self._ask("detection", pictures, labels, ask), pictures)
+        return drawable(self._ask(self._tasks.find("detection", labels), pictures, ask), pictures, None)
 
     def caption(self, pictures: Pictures) -> list[Caption]:
         """A sentence about each picture."""
-        return self._predict("captioning", pictures, None, lambda look: CaptionedImage(look.view.pixels, "", ("",)))
+        return self._predict("captioning", pictures, None, lambda look: captioned(look.view.pixels))
 
     def answer(
         self, pictures: Pictures, question: str | Sequence[str], answers: Sequence[str] | None = None
@@ -187,16 +197,16 @@ class Predictor:
             Match(tuple(texts), cosine, probability)
             for cosine, probability in zip(cosines.cpu().numpy(), probabilities.cpu().numpy(), strict=True)
         ]
-        return drawable(found, pictures)
+        return drawable(found, pictures, self.video_reader("retrieval"))
 
     def embed_image(self, pictures: Pictures) -> np.ndarray:
         """Unit vectors (n, D) float32; their products with those of `embed_text` are the cosines of `match`."""
 
         def ask(task: Any, looks: Sequence[Look], features: ImageFeatures) -> list[np.ndarray]:
             assert isinstance(task, RetrievalTask)
-            return list(task.embed_images(self.model, features).cpu().numpy())
+            return list(task.embed_images(self.model, features, looks[0].view.rows).cpu().numpy())
 
-        found = self._ask("retrieval", pictures, None, ask)
+        found = self._ask(self._tasks.find("retrieval", None), pictures, ask)
         return np.stack(found) if found else np.zeros((0, self.model.config.decoder.width), dtype=np.float32)
 
     def embed_text(self, texts: Texts) -> np.ndarray:
@@ -241,7 +251,7 @@ class Predictor:
 
         if pictures is not None:
             shown = one_for_each(listed(pictures), "pictures", len(given), "texts")
-            return self._ask_with(prepared.task, self._tasks.transform_beside_text(), shown, ask)
+            return self._ask(replace(prepared, transform=self._tasks.transform_beside_text()), shown, ask)
         return self._predict_texts(prepared.task, [TextRecord(text) for text in given])
 
     def _predict_texts(self, task: Task, records: Sequence[Record]) -> list[Any]:
@@ -271,22 +281,12 @@ class Predictor:
             batch = task.collate([record(look) for look in looks])
             return list(task.predict(self.model, batch.to(self.device), features))
 
-        return drawable(self._ask(kind, pictures, candidates, ask), pictures)
+        prepared = self._tasks.find(kind, candidates)
+        return drawable(self._ask(prepared, pictures, ask), pictures, prepared.read_video)
 
     def _ask(
         self,
-        kind: TaskKind,
-        pictures: Pictures,
-        candidates: Sequence[str] | None,
-        ask: Callable[[Any, Sequence[Look], ImageFeatures], list[Any]],
-    ) -> list[Any]:
-        prepared = self._tasks.find(kind, candidates)
-        return self._ask_with(prepared.task, prepared.transform, pictures, ask)
-
-    def _ask_with(
-        self,
-        task: Any,
-        transform: Transform,
+        prepared: PreparedTask,
         pictures: Pictures,
         ask: Callable[[Any, Sequence[Look], ImageFeatures], list[Any]],
     ) -> list[Any]:
@@ -294,10 +294,10 @@ class Predictor:
         given = listed(pictures)
         answers: dict[int, Any] = {}
         for start in range(0, len(given), self.batch_size):
-            seen = self.look(given[start : start + self.batch_size])
+            seen = self._look(given[start : start + self.batch_size], prepared.read_video)
             with inference(self.device, self.precision):
-                for same in looks_by_canvas(self.model, seen, transform, start):
-                    found = ask(task, same, joined([look.view.features for look in same]))
+                for same in looks_by_canvas(self.model, seen, prepared.transform, start, self.batch_size):
+                    found = ask(prepared.task, same, joined([look.view.features for look in same]))
                     answers |= {look.place: answer for look, answer in zip(same, found, strict=True)}
         return [answers[place] for place in range(len(given))]
 

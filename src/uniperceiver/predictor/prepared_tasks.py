@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from uniperceiver.checkpoint import Checkpoint
-from uniperceiver.config import TaskKind
+from uniperceiver.config import FrameSamplingConfig, PatchEncoderConfig, TaskKind
+from uniperceiver.data.records import Video
 from uniperceiver.data.transforms import Transform, test_transform
+from uniperceiver.predictor.videos import VideoReader
 from uniperceiver.stored_tasks import StoredTask
 from uniperceiver.tasks import build_task
 from uniperceiver.tasks.candidates import CandidateSet
 from uniperceiver.tasks.encoding_store import EncodingStore
+from uniperceiver.tasks.fitting_data import RECORDS
 from uniperceiver.tasks.task import Task, TaskSetting
 
 CANDIDATE_SETS = 32
@@ -29,10 +32,12 @@ WHOLE_PICTURE: tuple[TaskKind, ...] = (
 
 @dataclass(frozen=True)
 class PreparedTask:
-    """A task with candidates, and how it wants its pictures."""
+    """A task with candidates, and how it wants its pictures and videos."""
 
     task: Task
     transform: Transform
+    read_video: VideoReader | None
+    """None: it takes no videos."""
 
 
 class PreparedTasks:
@@ -84,6 +89,22 @@ class PreparedTasks:
         beside: tuple[TaskKind, ...] = ("captioning", "visual_question_answering", *WHOLE_PICTURE)
         return self._transform(next(kind for kind in beside if self._of(kind)))
 
+    def video_reader(self, kind: TaskKind) -> VideoReader | None:
+        """How tasks of this kind look at a video file; None: they take no videos, or the model reads single pictures.
+
+        As the first stream of videos is evaluated; where the model was trained on none, or it is not known, at frames
+        evenly over the video.
+        """
+        image = self.checkpoint.model.config.image
+        takes_videos = any(issubclass(record, Video) for record in RECORDS[kind])
+        if not takes_videos or not self._of(kind) or not isinstance(image, PatchEncoderConfig):
+            return None
+        for task in self._of(kind):
+            if task.sampling is not None:
+                return VideoReader(task.sampling, test_transform(kind, task.config.image))
+        size = self._stored(kind, None).config.image
+        return VideoReader(FrameSamplingConfig().within(image.frames), test_transform(kind, size))
+
     def _prepare(self, kind: TaskKind, stream: str | None, candidates: tuple[str, ...] | None) -> PreparedTask:
         stored = self._stored(kind, stream)
         tokenizer = self.checkpoint.tokenizer
@@ -91,7 +112,7 @@ class PreparedTasks:
         texts, token_ids = (stored.texts, stored.token_ids) if candidates is None else (candidates, ())
         candidate_set = CandidateSet.restored(texts, token_ids, tokenizer)
         candidate_set.store = EncodingStore.of_user()
-        return PreparedTask(build_task(setting, candidate_set), self._transform(kind))
+        return PreparedTask(build_task(setting, candidate_set), self._transform(kind), self.video_reader(kind))
 
     def _transform(self, kind: TaskKind) -> Transform:
         if self.share_encoding and kind in WHOLE_PICTURE:

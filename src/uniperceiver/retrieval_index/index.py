@@ -1,4 +1,4 @@
-"""Building, updating and searching an index."""
+"""Building, updating and searching an index of pictures, and of videos where the model takes them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ import numpy as np
 from torch import Tensor
 
 from uniperceiver.atomic_files import write_whole
-from uniperceiver.data.images import PICTURE_SUFFIXES, ImageError, decode_image
+from uniperceiver.data.images import PICTURE_SUFFIXES, ImageError, is_video
 from uniperceiver.picture_sources import Failure
 from uniperceiver.predictor import Predictor
+from uniperceiver.predictor.pictures import to_pixels
+from uniperceiver.predictor.videos import VideoReader
 from uniperceiver.retrieval_index.segments import Entry, RetrievalIndexError, Segment, write_segment
 
 FORMAT = 1
@@ -51,6 +53,7 @@ class _Fresh:
 
     entry: Entry
     pixels: Tensor
+    """As `Predictor.embed_image` takes it."""
 
 
 class _GrowingSegment:
@@ -154,8 +157,9 @@ class RetrievalIndex:
         failures: list[Failure] = []
         added = unchanged = 0
         growing = _GrowingSegment(predictor)
+        read_video = predictor.video_reader("retrieval")
         for path in paths:
-            found = _look_at(path.absolute(), known)
+            found = _look_at(path.absolute(), known, read_video)
             if isinstance(found, Failure):
                 failures.append(found)
             elif found is None:
@@ -232,27 +236,28 @@ class RetrievalIndex:
         return len(gone)
 
 
-def pictures_below(folder: str | Path) -> Iterator[Path]:
-    """The pictures in a folder and all folders below it, sorted by path; what begins with a dot is left out."""
+def pictures_below(folder: str | Path, with_videos: bool = False) -> Iterator[Path]:
+    """The pictures, and videos if wanted, in a folder and all below it, sorted by path; without hidden ones."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if Path(name).suffix.lower() in PICTURE_SUFFIXES and not name.startswith("."):
+            is_wanted = Path(name).suffix.lower() in PICTURE_SUFFIXES or (with_videos and is_video(name))
+            if is_wanted and not name.startswith("."):
                 yield Path(parent) / name
 
 
-def _look_at(path: Path, known: dict[str, Entry]) -> _Fresh | Failure | None:
+def _look_at(path: Path, known: dict[str, Entry], read_video: VideoReader | None) -> _Fresh | Failure | None:
     """A picture if it is not known yet, or not with this content; None if it is."""
     try:
         stat = path.stat()
         old = known.get(str(path))
         if old is not None and (old.size, old.modified) == (stat.st_size, stat.st_mtime_ns):
             return None
-        content = path.read_bytes()
-        digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+        with path.open("rb") as file:  # not read at once: a video may not fit into memory
+            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
         if old is not None and old.digest == digest:
             return None
-        pixels = decode_image(content, str(path))
+        pixels = to_pixels(path, read_video)
     except (ImageError, OSError) as error:
         return Failure(str(path), str(error))
     return _Fresh(Entry(str(path), stat.st_size, stat.st_mtime_ns, digest), pixels)

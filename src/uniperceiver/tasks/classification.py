@@ -87,7 +87,7 @@ class ClassificationTask:
         Of a video, those that are the most likely on average over its views.
         """
         logits = self._logits(model, batch, features or encode_visual(model, batch.images))
-        probabilities = mean_over_views(logits.log_softmax(dim=1).double().exp(), batch.images)
+        probabilities = mean_over_views(logits.log_softmax(dim=1).double().exp(), batch.images.views)
         best = probabilities.topk(min(LISTED, len(self.candidates)), dim=1)
         return [
             Classification(index, tuple(self.candidates.texts[i] for i in index), probability)

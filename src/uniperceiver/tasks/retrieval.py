@@ -143,24 +143,20 @@ class RetrievalTask:
     def predict(
         self, model: UniPerceiver, batch: RetrievalBatch, features: ImageFeatures | None = None
     ) -> list[Embeddings] | list[PartnerEmbeddings]:
-        """Unit vectors of every picture and of all its captions, or of every text and of all its partners.
-
-        That of a video is the mean of its views', brought to unit length.
-        """
+        """Unit vectors of every picture and of all its captions, or of every text and of all its partners."""
         attributes = self._attributes(batch)
         segment = _encode(model, batch.queries) if features is None else features.segment
-        queries = F.normalize(model.summary(segment, attributes=attributes).float(), dim=-1)
-        if isinstance(batch.queries, VideoBatch):
-            queries = F.normalize(mean_over_views(queries, batch.queries), dim=-1)
+        views = 1 if isinstance(batch.queries, TextBatch) else batch.queries.views
+        queries = _unit_vectors(model, segment, attributes, views)
         texts = F.normalize(_targets(model, batch.text, attributes).float(), dim=-1).cpu().split(batch.counts)
         pairs = [(query, own.numpy()) for query, own in zip(queries.cpu().numpy(), texts, strict=True)]
         if isinstance(batch.queries, TextBatch):
             return [PartnerEmbeddings(*pair) for pair in pairs]
         return [Embeddings(*pair) for pair in pairs]
 
-    def embed_images(self, model: UniPerceiver, features: ImageFeatures) -> Tensor:
-        """Unit vectors (B, D) float32 of pictures that f_image has seen."""
-        return F.normalize(model.summary(features.segment, attributes=self.attributes).float(), dim=-1)
+    def embed_images(self, model: UniPerceiver, features: ImageFeatures, views: int = 1) -> Tensor:
+        """Unit vectors (B, D) float32 of pictures that f_image has seen, or of videos in (B · ``views``) rows."""
+        return _unit_vectors(model, features.segment, self.attributes, views)
 
     def _attributes(self, batch: RetrievalBatch) -> TaskAttributes:
         return self.attributes_of_texts if isinstance(batch.queries, TextBatch) else self.attributes
@@ -176,6 +172,12 @@ _DIRECTIONS: dict[type, tuple[str, str]] = {
 
 def _encode(model: UniPerceiver, queries: ImageBatch | VideoBatch | TextBatch) -> Segment:
     return model.encode_text(queries) if isinstance(queries, TextBatch) else encode_visual(model, queries).segment
+
+
+def _unit_vectors(model: UniPerceiver, segment: Segment, attributes: TaskAttributes, views: int) -> Tensor:
+    """(B, D) float32 of (B · ``views``) rows: that of a video is the mean of its views', brought to unit length."""
+    vectors = F.normalize(model.summary(segment, attributes=attributes).float(), dim=-1)
+    return vectors if views == 1 else F.normalize(mean_over_views(vectors, views), dim=-1)
 
 
 def _targets(model: UniPerceiver, text: TextBatch, attributes: TaskAttributes) -> Tensor:

@@ -62,8 +62,6 @@ def encode_visual(model: UniPerceiver, images: ImageBatch | VideoBatch) -> Image
     return model.encode_image(images)
 
 
-def mean_over_views(values: Tensor, images: ImageBatch | VideoBatch) -> Tensor:
-    """Values (B · V, …) of the views of videos as (B, …) of the videos; those of pictures as they are."""
-    if isinstance(images, VideoBatch) and images.views > 1:
-        return values.unflatten(0, (-1, images.views)).mean(dim=1)
-    return values
+def mean_over_views(values: Tensor, views: int) -> Tensor:
+    """Values (B · V, …) of the V views of videos as (B, …) of the videos; those of pictures, of one, as they are."""
+    return values if views == 1 else values.unflatten(0, (-1, views)).mean(dim=1)

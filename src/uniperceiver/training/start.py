@@ -10,10 +10,15 @@ from rich.console import Console
 
 from uniperceiver.checkpoint import Checkpoint, CheckpointError, load_checkpoint, load_training_state, recover
 from uniperceiver.config import (
+    DatasetConfig,
+    FrameSamplingConfig,
     OptimizerConfig,
-    TaskConfig,
+    ScenesConfig,
+    StreamConfig,
     TextEncoderConfig,
     TrainConfig,
+    VideoCaptionsConfig,
+    VideoCsvConfig,
     is_checkpoint_folder,
     load_config,
 )
@@ -94,7 +99,16 @@ def build_optimizer(settings: OptimizerConfig, model: UniPerceiver) -> torch.opt
     return torch.optim.AdamW(groups, settings.learning_rate, settings.betas, settings.eps, settings.weight_decay)
 
 
-def stored(task: Task, config: TaskConfig) -> StoredTask:
-    """What a checkpoint keeps of a task."""
+def stored(task: Task, stream: StreamConfig) -> StoredTask:
+    """What a checkpoint keeps of the task of a stream."""
     token_ids = task.candidates.token_ids
-    return StoredTask(config, () if token_ids else tuple(task.candidates.texts), token_ids)
+    texts = () if token_ids else tuple(task.candidates.texts)
+    return StoredTask(stream.task, texts, token_ids, _evaluated_frames(stream.evaluation or stream.dataset))
+
+
+def _evaluated_frames(data: DatasetConfig) -> FrameSamplingConfig | None:
+    """Which frames of videos are looked at, none drawn at random; None: no videos."""
+    match data:
+        case VideoCsvConfig() | VideoCaptionsConfig() | ScenesConfig(view="motions" | "motion_captions"):
+            return data.sampling if data.sampling.stride is None else replace(data.sampling, start="first")
+    return None

@@ -252,7 +252,7 @@ class Training:
             average = {name: whole(tensor) for name, tensor in self.average.averages().items()}
         if rank() == 0:
             state = TrainingState(self.step, self.seconds, optimizer, states, self.best, average)
-            tasks = {name: stored(self.tasks[name], stream.task) for name, stream in self.config.streams.items()}
+            tasks = {name: stored(self.tasks[name], stream) for name, stream in self.config.streams.items()}
             checkpoint = Checkpoint(self.model, self.tokenizer, tasks, self.config, state, weights)
             save_checkpoint(checkpoint, self.folder / NEWEST)
             if self.config.tune.mode in ("lora", "prompt"):

@@ -12,6 +12,7 @@ from uniperceiver.config import ConfigError, FrameSamplingConfig
 from uniperceiver.config.reading import from_data
 from uniperceiver.data.datasets.annotation_files import DatasetError
 from uniperceiver.data.datasets.video_files import find_video, read_clips, wanted_frames
+from uniperceiver.picture_sources import NamedPicture, read_pictures
 
 
 def test_the_middles_of_equal_parts() -> None:
@@ -109,3 +110,15 @@ def test_what_is_no_video_or_has_no_frame(write_video: Callable[..., Path], tmp_
     for path in (broken, tmp_path / "words.mp4"):
         with pytest.raises(DatasetError, match=f"cannot read the video {path}"):
             read_clips(path, FrameSamplingConfig())
+
+
+def test_frames_are_upright(lying_video: Callable[[Path], Path], tmp_path: Path) -> None:
+    """As those of videos that are looked at frame by frame: what lay on the right is below."""
+    path = lying_video(tmp_path / "a.mp4")
+    ((first, *_),) = read_clips(path, FrameSamplingConfig(frames=4))
+    assert first.shape == (3, 32, 16)
+    assert first[:, :14].float().mean() < 20
+    assert first[:, 18:].float().mean() > 180
+    picture = next(read_pictures(str(path)))
+    assert isinstance(picture, NamedPicture)
+    assert torch.equal(first, picture.pixels)

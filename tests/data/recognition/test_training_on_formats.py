@@ -7,11 +7,13 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from uniperceiver import cli
+from uniperceiver import Predictor, cli
 from uniperceiver.config import FrameSamplingConfig, ImageSizeConfig, TrainConfig, load_train_config
+from uniperceiver.data.datasets import open_dataset
 from uniperceiver.data.recognition.recognise import recognise
 from uniperceiver.data.recognition.training_plan import training_plan, write_plan
 from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
@@ -108,6 +110,26 @@ def test_a_model_of_videos_is_evaluated_in_views(
         assert "image" not in report.result.main
     metrics = {name for report in reports.values() for name in report.result.metrics}
     assert metrics >= ({"top1"} if name == "kinetics" else {"video_to_text_r1", "text_to_video_r10", "cider_d"})
+
+
+def test_the_verbs_look_at_a_video_as_its_evaluation_does(
+    write_format: Callable[[str], Path], tiny_video_model: str, tmp_path: Path
+) -> None:
+    plan = small(training_plan(recognise(write_format("kinetics")), tiny_video_model), steps=2, side=32)
+    checkpoint = train(plan, tmp_path / "run")
+    (report,) = evaluate_checkpoint(checkpoint, None, None, tmp_path / "report.json").values()
+    (stream,) = plan.streams.values()
+    assert stream.evaluation is not None
+    videos: Any = open_dataset(stream.evaluation)
+    records = [videos[index] for index in range(len(videos))]
+    predictor = Predictor.from_pretrained(checkpoint)
+    found = predictor.classify([record.image_id for record in records])
+    right = [each.names[0] == videos.names[record.label] for each, record in zip(found, records, strict=True)]
+    assert sum(right) / len(right) == report.result.metrics["top1"]
+    reader = predictor.video_reader("classification")
+    assert reader is not None
+    assert reader.sampling == FrameSamplingConfig(4, clips=4, stride=32, start="first")
+    assert len(reader(records[0].image_id)) == 4  # crops are not `small`
 
 
 def test_train_recognises_data_and_writes_the_equivalent_yaml(

@@ -36,7 +36,7 @@ def find_video(folder: Path, name: str, where: str) -> Path:
 
 
 def read_clips(path: Path, sampling: FrameSamplingConfig) -> Tensor:
-    """Clips (V, T, 3, H, W) uint8 RGB of a video, V being ``sampling.clips``; a short video repeats frames.
+    """Clips (V, T, 3, H, W) uint8 RGB, upright, of a video, V being ``sampling.clips``; a short one repeats frames.
 
     All frames are decoded, because what containers say of their length is often wrong. A random start is drawn
     from torch's default generator.
@@ -90,12 +90,12 @@ def _measure(av: ModuleType, path: Path) -> tuple[int, float]:
 
 
 def _decode(av: ModuleType, path: Path, wanted: set[int]) -> dict[int, np.ndarray]:
-    """Frame number → (H, W, 3) uint8, of those wanted."""
+    """Frame number → (H, W, 3) uint8, upright, of those wanted."""
     kept: dict[int, np.ndarray] = {}
     with av.open(str(path)) as container:
         for index, frame in enumerate(container.decode(video=0)):
             if index in wanted:
-                kept[index] = frame.to_ndarray(format="rgb24")
+                kept[index] = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)  # phones film lying
             if len(kept) == len(wanted):
                 break
     return kept

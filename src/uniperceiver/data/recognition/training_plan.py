@@ -152,7 +152,7 @@ def _sampled(config: DatasetConfig, image: ImageEncoderConfig | PatchEncoderConf
     """Videos with no more frames than the network has places for."""
     if not isinstance(config, VideoCsvConfig | VideoCaptionsConfig) or not isinstance(image, PatchEncoderConfig):
         return config
-    return replace(config, sampling=replace(config.sampling, frames=min(config.sampling.frames, image.frames)))
+    return replace(config, sampling=config.sampling.within(image.frames))
 
 
 def _viewed(config: DatasetConfig) -> DatasetConfig:
