@@ -16,12 +16,12 @@ from uniperceiver.batches import ImageBatch, TextBatch, VideoBatch
 from uniperceiver.config import MoEConfig, PatchEncoderConfig, TemperatureGroup, load_config
 from uniperceiver.convert.uniperceiver_v1 import (
     V1Options,
-    configuration,
     convert_uniperceiver_v1,
     folded,
     to_uniperceiver_v1,
 )
 from uniperceiver.convert.uniperceiver_v1_checkpoint import explained
+from uniperceiver.convert.uniperceiver_v1_configuration import configuration
 from uniperceiver.convert.uniperceiver_v1_file import ReleaseFile
 from uniperceiver.convert.uniperceiver_v1_keys import TYPE, to_official, to_ours
 from uniperceiver.likelihood import similarity
@@ -302,13 +302,71 @@ def test_what_does_not_fit_is_said() -> None:
         converted(tensors | {"fused_encoder.layers.0.extra": torch.zeros(1)})
 
 
-def test_two_differing_copies_of_the_shared_norm_give_the_pictures_one() -> None:
-    tensors = parameters("dense")
-    tensors["token_embed.embeddings_norm.weight"] = torch.zeros(64)
+NORMS = [f"{embed}.embeddings_norm.{part}" for embed in ("video_embed", "token_embed") for part in ("weight", "bias")]
+
+
+def with_two_norms() -> dict[str, Tensor]:
+    """A file as those of visual question answering (SHARE_LAYERNORM False) are."""
+    torch.manual_seed(0)
+    return parameters("dense") | {name: torch.rand(64) for name in NORMS}
+
+
+def norms(model: UniPerceiver) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in model.state_dict().items() if "norm." in name and "layers" not in name}
+
+
+def test_pictures_and_texts_keep_a_norm_each_where_they_differ() -> None:
+    tensors = with_two_norms()
     conversion = convert_uniperceiver_v1(ReleaseFile.from_content(tensors), V1Options(heads=4))
+    ours = ("g.image_norm.weight", "g.image_norm.bias", "g.text_norm.weight", "g.text_norm.bias")
+    found = norms(conversion.model)
+    assert found.keys() == set(ours)
+    assert all(torch.equal(found[name], tensors[theirs]) for name, theirs in zip(ours, NORMS, strict=True))
+    assert any("--input-norm shared" in note for note in conversion.notes)
+    assert "token_embed.embeddings_norm.bias -> g.text_norm.bias" in explained(conversion)
+    back = to_uniperceiver_v1(conversion.model, conversion.unused)
+    assert back.keys() == tensors.keys()
+    assert all(torch.equal(back[key], tensors[key]) for key in tensors)
+
+
+def test_patches_have_the_norm_of_pictures_and_words_and_spe_that_of_texts() -> None:
+    """The same as normalising them by hand before a decoder without norms."""
+    tensors, recorded = with_two_norms(), Recorded("dense")
+    recorded.model = model = converted(tensors)
+    config = model.config
+    bare = UniPerceiver(replace(config, decoder=replace(config.decoder, input_norm=None))).eval()
+    bare.load_state_dict({name: tensor for name, tensor in model.state_dict().items() if name not in norms(model)})
+
+    def normalised(x: Tensor, embed: str) -> Tensor:
+        return F.layer_norm(x, (64,), *(tensors[f"{embed}.embeddings_norm.{part}"] for part in ("weight", "bias")))
+
+    image, question = recorded.image("vqa"), model.encode_text(recorded.text("vqa/input1"))
+    found = model.decode(image, question, attributes=CAPTION)
+    segments = (
+        replace(image, tokens=normalised(image.tokens, "video_embed")),
+        replace(question, tokens=normalised(question.tokens, "token_embed")),
+    )
+    spe = normalised(tensors["token_embed.embeddings.weight"][VOCABULARY - 1], "token_embed")
+    expected = bare.g(segments, CAPTION, "input", spe)
+    close(found.spe, expected.spe)
+    close(found.segments[1], expected.segments[1])
+
+
+def test_one_norm_or_two_can_be_asked_for() -> None:
+    tensors = with_two_norms()
+    conversion = convert_uniperceiver_v1(ReleaseFile.from_content(tensors), V1Options(heads=4, input_norm="shared"))
+    assert norms(conversion.model).keys() == {"g.norm.weight", "g.norm.bias"}
     assert conversion.model.g.norm is not None
     assert torch.equal(conversion.model.g.norm.weight, tensors["video_embed.embeddings_norm.weight"])
-    assert any("copies" in note for note in conversion.notes)
+    assert any("--input-norm per_modality" in note for note in conversion.notes)
+
+    recorded, given = Recorded("dense"), parameters("dense")
+    two = convert_uniperceiver_v1(ReleaseFile.from_content(given), V1Options(heads=4, input_norm="per_modality"))
+    assert len(norms(two.model)) == 4
+    assert not any("norm" in note for note in two.notes)
+    close(image_logits(recorded, two.model), recorded.golden["out/imgcls/logits"])
+    back = to_uniperceiver_v1(two.model, two.unused)
+    assert all(torch.equal(back[key], given[key]) for key in given)
 
 
 def test_a_model_that_learnt_no_temperature_has_the_constant_of_its_official_configuration() -> None:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from uniperceiver.config import load_config
-from uniperceiver.convert.uniperceiver_v1 import configuration, convert_uniperceiver_v1
+from uniperceiver.convert.uniperceiver_v1 import convert_uniperceiver_v1
 from uniperceiver.convert.uniperceiver_v1_checkpoint import explained
+from uniperceiver.convert.uniperceiver_v1_configuration import configuration
 from uniperceiver.convert.uniperceiver_v1_file import ReleaseFile
 from uniperceiver.convert.uniperceiver_v1_keys import to_official, to_ours, why_unused
 from uniperceiver.model.uni_perceiver import UniPerceiver

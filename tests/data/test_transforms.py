@@ -18,7 +18,15 @@ from uniperceiver.data.detection_transforms import (
     LargeScaleJitter,
     RandomShorterSide,
 )
-from uniperceiver.data.records import AnnotatedImage, CaptionedImage, LabelledImage, QuestionedImage, Record, TextRecord
+from uniperceiver.data.records import (
+    AnnotatedImage,
+    AnsweredQuestion,
+    CaptionedImage,
+    LabelledImage,
+    QuestionedImage,
+    Record,
+    TextRecord,
+)
 
 SIZES = [(1, 1), (48, 64), (64, 48), (200, 8000), (8000, 200)]
 PICTURE_TASKS: list[TaskKind] = ["classification", "captioning", "retrieval", "visual_question_answering"]
@@ -72,6 +80,28 @@ def test_pictures_become_squares(kind: TaskKind, height: int, width: int) -> Non
     assert (tuple(trained.image.shape), tuple(tested.image.shape)) == ((3, 32, 32), (3, 40, 40))
     assert type(trained) is type(record)
     assert trained.image_id == "a"
+
+
+def test_half_of_the_questions_are_mirrored_with_their_words() -> None:
+    """The bright half is to the right, and whoever is asked about it says so, however the picture is turned."""
+    image = torch.zeros(3, 32, 32, dtype=torch.uint8)
+    image[:, :, 16:] = 255
+    others = (AnsweredQuestion("what is left?", ("night", "left")),)
+    record = QuestionedImage(image, "a", "what is right?", ("day", "right"), others, 7, "other")
+    transform = transforms.train_transform(
+        "visual_question_answering", ImageSizeConfig(train=32, shorter_side=(32, 32), swap_sides=True)
+    )
+    seen: dict[bool, QuestionedImage] = {}
+    for _ in range(20):
+        cropped = transform(record)
+        assert isinstance(cropped, QuestionedImage)
+        seen[bool(cropped.image[0, 0, -1] == 255)] = cropped
+    assert (seen[True].question, seen[True].answers, seen[True].others) == (record.question, record.answers, others)
+    mirrored = seen[False]
+    assert torch.equal(mirrored.image, image.flip(2))
+    assert (mirrored.question, mirrored.answers) == ("what is left?", ("day", "left"))
+    assert mirrored.others == (AnsweredQuestion("what is right?", ("night", "right")),)
+    assert (mirrored.question_id, mirrored.answer_type) == (7, "other")
 
 
 def test_a_question_is_never_flipped_and_a_class_half_of_the_time() -> None:

@@ -12,6 +12,7 @@ from uniperceiver.checkpoint import Checkpoint, save_checkpoint
 from uniperceiver.config import ScenesConfig, TrainConfig, VqaConfig, load_train_config
 from uniperceiver.data.datasets import open_dataset
 from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
+from uniperceiver.evaluation.text_files import score_answers
 from uniperceiver.stored_tasks import StoredTask
 from uniperceiver.training.train import train
 
@@ -86,3 +87,30 @@ def test_names_that_training_never_saw_are_evaluated_among_themselves(
 def test_the_json_cannot_be_where_the_html_goes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"name it \.json"):
         evaluate_checkpoint(tmp_path, None, None, tmp_path / "report.html")
+
+
+def test_answers_are_written_as_the_official_evaluation_reads_them(
+    checkpoint: Checkpoint, train_yaml: Path, data: Path, tmp_path: Path
+) -> None:
+    """With people's answers, the file scores what the report says; without, it is what a test server wants."""
+    save_checkpoint(checkpoint, tmp_path / "model")
+    config = with_questions(load_train_config(str(train_yaml), {"root": str(data)}), data, tmp_path)
+    stream = config.streams["questions"]
+    asked = replace(config, streams={"questions": stream, "pairs": config.streams["pairs"]})
+    reports = evaluate_checkpoint(
+        tmp_path / "model", asked, None, tmp_path / "report.json", predictions=tmp_path / "found"
+    )
+    assert [path.name for path in (tmp_path / "found").iterdir()] == ["questions.json"]
+    rows = json.loads((tmp_path / "found" / "questions.json").read_text())
+    assert [row["question_id"] for row in rows] == list(range(6))
+    assert {row["answer"] for row in rows} <= {"yes", "no", "three"}
+    scores = score_answers(tmp_path / "found" / "questions.json", tmp_path / "answers.json")
+    assert scores.metrics["accuracy"] == reports["questions"].result.metrics["accuracy"]
+
+    assert isinstance(stream.evaluation, VqaConfig)
+    unknown = replace(stream, evaluation=replace(stream.evaluation, annotations=None))
+    asked = replace(config, streams={"questions": unknown})
+    evaluate_checkpoint(tmp_path / "model", asked, None, tmp_path / "test.json", predictions=tmp_path / "unscored")
+    assert json.loads((tmp_path / "unscored" / "questions.json").read_text()) == rows
+    assert json.loads((tmp_path / "test.json").read_text())["streams"]["questions"]["metrics"] == {"accuracy": None}
+    assert "Picture 0" in (tmp_path / "test.html").read_text()

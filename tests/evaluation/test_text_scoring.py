@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -70,3 +72,38 @@ def test_answers_by_family_and_the_best_constant_answer_of_each() -> None:
     assert result.baselines["accuracy_is"] == pytest.approx(2 / 3)
     assert result.baselines["accuracy"] == pytest.approx(7 / 8)
     assert "is … 'yes'" in result.protocol
+
+
+def asked(number: int, answer_type: str | None, *people: str) -> QuestionedImage:
+    picture = NO_PICTURE
+    return QuestionedImage(picture, "id", "is it?", people, (), number, answer_type)  # type: ignore[arg-type]
+
+
+def answered(*texts: str) -> list[Answer]:
+    return [Answer((text, "second"), np.array([0.9, 0.1])) for text in texts]
+
+
+def test_answers_by_type_where_the_annotations_say_it() -> None:
+    """Under the names of `score answers`; and the rows that the official evaluation reads."""
+    records = [asked(3, "yes/no", "yes"), asked(1, "yes/no", "no"), asked(2, "number", "2"), asked(4, "other", "red")]
+    scorer = AnswerScorer()
+    scorer.add(records[:2], None, answered("yes", "yes"))
+    scorer.add(records[2:], None, answered("2", "blue"))
+    result = scorer.result()
+    assert result.metrics == {"accuracy": 0.5, "accuracy_yes_no": 0.5, "accuracy_number": 1.0, "accuracy_other": 0.0}
+    assert result.metrics.keys() == result.baselines.keys()
+    assert "with answers of this type" in result.protocol
+    assert [row["question_id"] for row in result.predictions] == [3, 1, 2, 4]
+    assert result.predictions[3] == {"question_id": 4, "answer": "blue"}
+
+
+def test_questions_whose_answers_nobody_knows_are_answered_and_not_scored() -> None:
+    scorer = AnswerScorer()
+    scorer.add([asked(1, None), asked(2, None)], None, answered("yes", "no"))
+    result = scorer.result()
+    assert math.isnan(result.metrics["accuracy"])
+    assert result.count == 2
+    assert [row["answer"] for row in result.predictions] == ["yes", "no"]
+    scorer.add([asked(3, None, "no")], None, answered("no"))
+    result = scorer.result()
+    assert (result.metrics["accuracy"], result.count, len(result.predictions)) == (1.0, 1, 3)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from uniperceiver.config import ImageSizeConfig, TaskConfig
+from uniperceiver.data.datasets.annotation_files import DatasetError
 from uniperceiver.data.records import AnsweredQuestion, QuestionedImage
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.tasks.visual_question_answering import VisualQuestionAnsweringTask
@@ -64,6 +68,36 @@ def test_a_long_question_keeps_its_slot_and_one_with_a_mask_has_one(make_task: M
     assert batch.text.ids.shape[1] == task.setting.config.max_tokens
     assert batch.text.is_slot.sum(dim=1).tolist() == [1, 1]
     assert batch.text.is_slot[0, -2]
+
+
+def test_the_candidates_may_be_given_in_a_file(make_task: MakeTask, setting: Callable, tmp_path: Path) -> None:
+    """Also those that nobody gave; they are compared as answers are, in lower case."""
+    (tmp_path / "answers.txt").write_text("no\nOn Left\nyes\n")
+    task = make_task(answer_file=str(tmp_path / "answers.txt"))
+    assert task.candidates.texts == ("no", "on left", "yes")
+    nobody = SimpleNamespace(answers=lambda: [(), ()])
+    with pytest.raises(ValueError, match="questions without answers"):
+        VisualQuestionAnsweringTask.find_candidates(task.setting, nobody)
+    with pytest.raises(DatasetError, match=r"cannot read .*nothing\.txt"):
+        make_task(answer_file=str(tmp_path / "nothing.txt"))
+
+
+@pytest.mark.parametrize("setting", [{"answer_file": "answers.txt"}, {"image": ImageSizeConfig(swap_sides=True)}])
+def test_other_tasks_have_no_answers_and_no_sides(setting: dict[str, Any]) -> None:
+    assert TaskConfig("visual_question_answering", **setting)
+    with pytest.raises(ValueError, match="are for visual question answering, not for captioning"):
+        TaskConfig("captioning", **setting)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [(("yes",) * 9 + ("no",), [1 / 1.3, 0.3 / 1.3]), (("yes",) * 5 + ("no",) * 5, [0.5, 0.5])]
+)
+def test_answers_weigh_by_their_soft_scores(
+    given: tuple[str, ...], expected: list[float], make_task: MakeTask, picture: Callable
+) -> None:
+    """v1: 0.3 for each person who said so, at most 1, so four count as ten."""
+    batch = make_task().collate([QuestionedImage(picture((9, 9, 9)), "x", "?", given)])
+    assert batch.weights.tolist() == pytest.approx(expected)
 
 
 def test_answers_weigh_by_people(make_task: MakeTask, picture: Callable) -> None:

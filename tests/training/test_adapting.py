@@ -19,7 +19,15 @@ from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.tasks import build_task
 from uniperceiver.tasks.candidates import CandidateSet
 from uniperceiver.tasks.task import TaskSetting
-from uniperceiver.training.adapting import add_heads, freeze, merge, prepare, trained_counts, trained_table
+from uniperceiver.training.adapting import (
+    add_heads,
+    fix_temperature,
+    freeze,
+    merge,
+    prepare,
+    trained_counts,
+    trained_table,
+)
 from uniperceiver.training.train import train
 
 
@@ -55,6 +63,18 @@ def test_the_table_counts_every_parameter_once(tiny_model_config: ModelConfig) -
     console = Console(record=True, width=100)
     console.print(trained_table(model, tune))
     assert "low-rank updates" in console.export_text()
+
+
+def test_a_fixed_temperature_is_that_of_all_tasks_and_not_learnt(
+    tiny_model_config: ModelConfig, tiny_v1_config: ModelConfig
+) -> None:
+    for config in (tiny_model_config, tiny_v1_config):
+        model = UniPerceiver(config)
+        fix_temperature(model, 0.03)
+        groups = config.temperatures or (None,)
+        assert [model.temperature(group).item() for group in groups] == pytest.approx([0.03] * len(groups))
+        fixed = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
+        assert len(fixed) == len(groups)
 
 
 def test_updates_are_not_stacked(tiny_model_config: ModelConfig) -> None:

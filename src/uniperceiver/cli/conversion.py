@@ -34,6 +34,10 @@ def uniperceiver_v1(
         Literal["sine", "interpolate"],
         typer.Option(help="Places of another picture size: computed, as in the official settings, or interpolated."),
     ] = "sine",
+    input_norm: Annotated[
+        Literal["auto", "shared", "per_modality"],
+        typer.Option(help="One norm of the embeddings, or one each for pictures and texts. auto: as in the file."),
+    ] = "auto",
     heads: Annotated[
         int | None, typer.Option(min=1, help="Attention heads. Default: one for each 64 of width.")
     ] = None,
@@ -55,10 +59,11 @@ def uniperceiver_v1(
     from uniperceiver.convert.uniperceiver_v1 import V1Options, convert_uniperceiver_v1
     from uniperceiver.convert.uniperceiver_v1_checkpoint import ACCOUNT_FILE, save_conversion
     from uniperceiver.convert.uniperceiver_v1_file import ReleaseFile
+    from uniperceiver.data.datasets.vqa import read_answers
 
-    options = V1Options(type_embedding, image_size, frames, positions, heads, fold, _lines(classes))
+    options = V1Options(type_embedding, image_size, frames, positions, input_norm, heads, fold, _lines(classes))
     conversion = convert_uniperceiver_v1(ReleaseFile.read(file), options)
-    save_conversion(conversion, out, vocabulary, _lines(answers), length_penalty)
+    save_conversion(conversion, out, vocabulary, read_answers(answers) if answers else (), length_penalty)
     for note in conversion.notes:
         typer.echo(note)
     typer.echo(f"names in the file: {conversion.report.summary()}; each of them: {out / ACCOUNT_FILE}")

@@ -64,6 +64,12 @@ def evaluate(
     adapter: Annotated[
         Path | None, typer.Option("--adapter", help="An adapter.safetensors to put onto the model first.")
     ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            "--predictions", help="Folder for STREAM.json: answers to questions as the official evaluation reads them."
+        ),
+    ] = None,
     device: Device = "cpu",
 ) -> None:
     """Evaluate a model on what was held out in its training, on the data of a configuration, or on --data.
@@ -83,7 +89,7 @@ def evaluate(
     settings = load_train_config(config, places(path, values), {"model": str(folder)}) if config else None
     found = [entry for given in data or [] for entry in recognise(given)]
     report = out or _report_folder(model, folder) / "report.json"
-    reports = evaluate_checkpoint(folder, settings, stream, report, device, average, adapter, found)
+    reports = evaluate_checkpoint(folder, settings, stream, report, device, average, adapter, found, predictions)
     for name, measured in reports.items() if found else ():
         typer.echo(f"{name}: {measured.dataset}")
     typer.echo(f"report: {report.with_suffix('.html')}")

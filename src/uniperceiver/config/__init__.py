@@ -24,7 +24,7 @@ from uniperceiver.config.data import (
     YoloConfig,
 )
 from uniperceiver.config.decoder import LoraConfig, MoEConfig, PromptConfig, UnifiedDecoderConfig
-from uniperceiver.config.fold import FoldConfig
+from uniperceiver.config.fold import FoldConfig, LastQuestionsConfig
 from uniperceiver.config.model import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -93,6 +93,7 @@ __all__ = [
     "ImageTextPairsConfig",
     "KarpathyCaptionsConfig",
     "LabelledTextsConfig",
+    "LastQuestionsConfig",
     "LinearHeadConfig",
     "LoraConfig",
     "MoEConfig",

@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from uniperceiver.config.constraints import STRICT
-from uniperceiver.config.fold import FoldConfig
+from uniperceiver.config.fold import FoldConfig, LastQuestionsConfig
 from uniperceiver.config.scenes import ScenesConfig
 from uniperceiver.config.text_data import GlueConfig, LabelledTextsConfig, TextPairsConfig
 from uniperceiver.config.video_data import VideoCaptionsConfig, VideoCsvConfig
@@ -76,12 +76,15 @@ class VqaConfig:
     """VQAv2's questions and annotations JSON."""
 
     questions: str
-    annotations: str
-    images: str
-    """Folder; a picture is the file whose name ends in the 12-digit image id, or is the id."""
+    annotations: str | None
+    """None: nobody's answers are known, as those of test questions; they can be answered, not scored or trained on."""
+    images: str | tuple[str, ...]
+    """Folder or folders; a picture is the file whose name ends in the 12-digit image id, or is the id."""
     kind: Literal["vqa"] = "vqa"
-    fold: FoldConfig | None = None
-    """Of pictures: all questions about one are in the same part."""
+    fold: FoldConfig | LastQuestionsConfig | None = None
+    """``folds`` of pictures: all questions about one are in the same part; or the ``last`` questions."""
+    also: tuple[VqaConfig, ...] = ()
+    """More files of questions, each with its own annotations, pictures and fold, which follow these."""
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -77,7 +77,8 @@ class UnifiedDecoderConfig:
     """<SPE> is a learned vector of g; False: it is given by the text embedding (v1)."""
     input_norm: Literal["per_modality", "shared"] | None = None
     """A LayerNorm on what enters g. ``per_modality``: one each for the tokens of images and of texts, before codes are
-    added. ``shared``: one for every token with its codes, <SPE> included, which v1 counts to its embeddings."""
+    added; <SPE> that is a word has that of texts. ``shared``: one for every token with its codes, <SPE> included. v1
+    counts it to its embeddings; its models for visual question answering have two."""
 
     lora: LoraConfig | None = None
     prompts: PromptConfig | None = None

@@ -23,6 +23,7 @@ TaskKind = Literal[
 
 _AUGMENTED: frozenset[TaskKind] = frozenset({"classification"})
 _WRITTEN: frozenset[TaskKind] = frozenset({"captioning", "language_modeling"})
+_ASKED: frozenset[TaskKind] = frozenset({"visual_question_answering"})
 _SMOOTHED: frozenset[TaskKind] = frozenset({"classification", "text_classification", "retrieval", "captioning"})
 
 
@@ -45,8 +46,11 @@ class ImageSizeConfig:
     scale: tuple[float, float] = (0.08, 1.0)
     """Training. Random resized crop: range of the area kept. Detection: range of the large scale jitter."""
     flip: bool = True
-    """Training: mirror half of the pictures. False where texts speak of left and right. Visual question answering never
-    mirrors."""
+    """Training: mirror half of the pictures. False where texts speak of left and right. Visual question answering does
+    not mirror but with ``swap_sides``."""
+    swap_sides: bool = False
+    """Training, visual question answering: mirror half of the pictures and swap the words left and right in what is
+    asked and answered about them (v1)."""
     shorter_side: tuple[int, int] | None = None
     """Training, instead of ``scale``: the shorter side drawn between these (detection: 200, 1800 in App. B), then a
     random square of ``train`` pixels."""
@@ -90,6 +94,8 @@ class TaskConfig:
     process alone."""
     answers: Positive = 3129
     """Visual question answering: Y is this many most frequent answers of the training data."""
+    answer_file: str | None = None
+    """Visual question answering: text file of answers, one a line, that are Y instead. None: the most frequent."""
     template: str = "{first} {end} it is {slot} ."
     """Text classification: how the texts of a record become one, with ``{first}``, ``{second}``, ``{slot}``, where the
     word of the class is predicted, and ``{end}``, the end token; or the name of a GLUE task, for v1's template and
@@ -127,6 +133,10 @@ class TaskConfig:
         if not self.slots and self.kind not in _WRITTEN:
             known = ", ".join(sorted(_WRITTEN))
             raise ValueError(f"slots: false is for {known}, not for {self.kind}: remove it")
+        if (self.answer_file is not None or self.image.swap_sides) and self.kind not in _ASKED:
+            raise ValueError(
+                f"answer_file and image.swap_sides are for visual question answering, not for {self.kind}: remove them"
+            )
         if self.label_smoothing and self.kind not in _SMOOTHED:
             known = ", ".join(sorted(_SMOOTHED))
             raise ValueError(f"label_smoothing is for {known}, not for {self.kind}: remove it")

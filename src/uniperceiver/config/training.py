@@ -171,6 +171,8 @@ class TrainConfig:
     tune: TuneConfig = field(default_factory=TuneConfig)
     drop_path: Fraction | None = None
     """Rate of stochastic depth in g; None: the model's."""
+    fixed_temperature: Annotated[float, Field(gt=0)] | None = None
+    """τ of all tasks, which is not learnt then (v1 in visual question answering); None: it is learnt."""
     sampling: Sampling = "unmixed"
     """Tab. 4. ``unmixed``: a step trains one stream, drawn with probability s_k; ``mixed``: every stream, with loss
     weight s_k and the share s_k of its batch."""

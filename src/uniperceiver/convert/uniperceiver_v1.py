@@ -11,17 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from uniperceiver.config import (
-    LinearHeadConfig,
-    ModelConfig,
-    MoEConfig,
-    PatchEncoderConfig,
-    PromptConfig,
-    TemperatureGroup,
-    UnifiedDecoderConfig,
-    WordEmbeddingConfig,
-)
+from uniperceiver.config import LinearHeadConfig, ModelConfig, PatchEncoderConfig, TemperatureGroup
 from uniperceiver.convert.key_rules import check
+from uniperceiver.convert.uniperceiver_v1_configuration import configuration
 from uniperceiver.convert.uniperceiver_v1_file import ReleaseFile
 from uniperceiver.convert.uniperceiver_v1_keys import TYPE, to_official, to_ours
 from uniperceiver.load_report import KeyMismatchError, LoadReport
@@ -34,7 +26,9 @@ TypeEmbedding = Literal["auto", "merge", "keep"]
 the earlier code base, since the official conversion does, and keep it in files of the current one."""
 Positions = Literal["sine", "interpolate"]
 """Places of a new picture size: computed, as the official configurations do, or interpolated from the file's."""
-LONGEST_SIDE_OF_STAGE_1 = 160
+InputNorm = Literal["auto", "shared", "per_modality"]
+"""Of the two copies of the embeddings' norm, ``shared``: one for pictures and texts, video_embed's; ``per_modality``:
+one each; ``auto``: one each where they differ, which in files of models that share it they never do."""
 UNLEARNT_TEMPERATURE = 0.03
 """Of models whose files have no temperatures because they did not learn any (LEARN_TEMP False): of the official
 configurations only the fine-tuning for visual question answering, which sets this as PRED_TEMPERATURE."""
@@ -61,6 +55,7 @@ class V1Options:
     frames: int | None = None
     """Another longest video than the file's; places in time are interpolated."""
     positions: Positions = "sine"
+    input_norm: InputNorm = "auto"
     heads: int | None = None
     """Attention heads; None: D/64, as in every official configuration."""
     fold: bool = False
@@ -94,7 +89,9 @@ def convert_uniperceiver_v1(release: ReleaseFile, options: V1Options | None = No
     """
     options = options or V1Options()
     _check_classes(release, options.classes)
-    weights, report = to_ours(release.tensors, bool(options.classes))
+    differ = _norms_differ(release.tensors)
+    has_two = options.input_norm == "per_modality" or (options.input_norm == "auto" and differ)
+    weights, report = to_ours(release.tensors, bool(options.classes), has_two)
     unused = {name: release.tensors[name] for name in report.dropped}
     report = _as_in_the_file(report, release)
     lacking = [name for name in _SHAPE_GIVERS if name not in weights]
@@ -111,7 +108,8 @@ def convert_uniperceiver_v1(release: ReleaseFile, options: V1Options | None = No
         raise ValueError(
             "only Uni-Perceiver-MoE has experts to fold, and this file is a dense model: leave out folding"
         )
-    report = _with_one_norm(report, notes)
+    if differ:
+        report = _with_norms_told(report, has_two, notes)
     _merge_type(weights, release, options.type_embedding, notes)
     config = _resize(weights, config, options, notes)
     with torch.device("meta"):
@@ -140,50 +138,6 @@ def to_uniperceiver_v1(model: UniPerceiver, unused: Mapping[str, Tensor]) -> dic
     weights = model.state_dict()
     names = to_official(weights, packed_attention=model.config.decoder.moe is None)
     return {theirs: _official_shape(theirs, weights[ours]) for theirs, ours in names.items()} | dict(unused)
-
-
-def configuration(weights: Mapping[str, Tensor], heads: int | None = None) -> ModelConfig:
-    """The model configuration that tensors under our names imply. ``heads``: None is one for each 64 of the width."""
-    words = weights["f_text.words.weight"]
-    vocabulary, width = words.shape
-    if heads is None and width % 64:
-        raise ValueError(f"a width of {width} does not say how many heads there are (D/64 officially): give heads")
-    patch = weights["f_image.patches.weight"].shape[-1]
-    size = math.isqrt(len(weights["f_image.spatial_positions"])) * patch
-    layers = 1 + max(int(name.split(".")[2]) for name in weights if name.startswith("g.layers."))
-    first, plain = "g.layers.0.feed_forward.first.experts.0.weight", "g.layers.0.feed_forward.first.weight"
-    return ModelConfig(
-        image=PatchEncoderConfig(
-            kind="patches",
-            image_size=size,
-            patch=patch,
-            frames=len(weights["f_image.temporal_positions.weight"]),
-            position_size=min(size, LONGEST_SIDE_OF_STAGE_1),
-        ),
-        text=WordEmbeddingConfig(
-            kind="words",
-            vocabulary_size=vocabulary,
-            positions=len(weights["f_text.positions.weight"]),
-            token_types=len(weights["f_text.token_types.weight"]),
-            spe_id=vocabulary - 1,
-            spe_bias="f_text.spe_bias" in weights,
-        ),
-        decoder=UnifiedDecoderConfig(
-            width=width,
-            layers=layers,
-            heads=heads or width // 64,
-            feedforward=len(weights[first] if first in weights else weights[plain]),
-            drop_path=0.2 if width >= 1024 else 0.1,
-            layer_scale=1e-3,
-            moe=_experts(weights),
-            type_codes=False,
-            text_positions=0,
-            own_spe=False,
-            input_norm="shared",
-            prompts=_prompts(weights),
-        ),
-        temperatures=tuple(g for g in get_args(TemperatureGroup) if f"log_inverse_temperatures.{g}" in weights),
-    )
 
 
 def folded(model: UniPerceiver) -> UniPerceiver:
@@ -267,30 +221,26 @@ def _fill_similarity_weight(weights: dict[str, Tensor]) -> tuple[str, ...]:
     return (name,)
 
 
-def _experts(weights: Mapping[str, Tensor]) -> MoEConfig | None:
-    names = [
-        name for name in weights if name.startswith("g.layers.0.attention.first.experts.") and name.endswith("bias")
+def _norms_differ(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a file has the embeddings' norm twice, with different numbers."""
+    pairs = [
+        [tensors.get(f"{embed}.embeddings_norm.{part}") for embed in ("video_embed", "token_embed")]
+        for part in ("weight", "bias")
     ]
-    if not names:
-        return None
-    return MoEConfig(experts=len(names), layers="even", in_attention=True, targets_have_image_bit=True)
+    return any(a is not None and b is not None and not torch.equal(a, b) for a, b in pairs)
 
 
-def _prompts(weights: Mapping[str, Tensor]) -> PromptConfig | None:
-    inputs = weights.get("g.layers.0.prompts.inputs")
-    return None if inputs is None else PromptConfig(len(inputs), "g.layers.0.prompts.targets" in weights)
-
-
-def _with_one_norm(report: LoadReport, notes: list[str]) -> LoadReport:
-    """Of two copies of the shared norm that differ, the pictures' counts, as in the official loader."""
-    norms = [pair for pair in report.disagreeing if "embeddings_norm" in pair[0]]
-    if norms:
-        notes.append(
-            "the two copies of the embeddings' norm differ: video_embed's is used, as by the official loader of models "
-            "that share it; a model trained with SHARE_LAYERNORM False, as officially for visual question answering, "
-            "has two, and answers differently"
-        )
-    return replace(report, disagreeing=tuple(pair for pair in report.disagreeing if pair not in norms))
+def _with_norms_told(report: LoadReport, has_two: bool, notes: list[str]) -> LoadReport:
+    """Copies of the embeddings' norm that differ are no mistake, but worth a note."""
+    decided = (
+        "pictures and texts have one each, as in models trained with SHARE_LAYERNORM False, officially those for visual"
+        " question answering; --input-norm shared takes video_embed's for both, as the loader of other models does"
+        if has_two
+        else "video_embed's is used for texts too, as by the official loader of models that share it; --input-norm "
+        "per_modality keeps both"
+    )
+    notes.append(f"the two copies of the embeddings' norm differ: {decided}")
+    return replace(report, disagreeing=tuple(pair for pair in report.disagreeing if "embeddings_norm" not in pair[0]))
 
 
 def _merge_type(weights: dict[str, Tensor], release: ReleaseFile, choice: TypeEmbedding, notes: list[str]) -> None:

@@ -27,6 +27,11 @@ PACKED_ATTENTION = (
     (_LAYER + "self_attn.out_proj.{p}", "g.layers.{n}.attention.second.{p}"),
 )
 """How dense models spell the attention, with ``nn.MultiheadAttention``; the other spelling is in `NAMES`."""
+TWO_NORMS = (
+    ("video_embed.embeddings_norm.{p}", "g.image_norm.{p}"),
+    ("token_embed.embeddings_norm.{p}", "g.text_norm.{p}"),
+)
+"""The norms of the embeddings in models that have two; in `NAMES` they are one."""
 NAMES = (
     ("video_embed.embeddings.{p}", "f_image.patches.{p}"),
     ("video_embed.embeddings_st_pos.spatial_pos_embed.weight", "f_image.spatial_positions"),
@@ -69,16 +74,20 @@ UNUSED = {
 """What is in the checkpoints but not in the computation, and what it is."""
 
 
-def to_ours(tensors: Mapping[str, Tensor], has_classes: bool = False) -> tuple[dict[str, Tensor], LoadReport]:
+def to_ours(
+    tensors: Mapping[str, Tensor], has_classes: bool = False, has_two_norms: bool = False
+) -> tuple[dict[str, Tensor], LoadReport]:
     """Official tensors under our names, in either spelling of the attention; `UNUSED` ones are dropped.
 
-    ``has_classes``: those of the linear head are known; without them it is dropped, too.
-    Of two copies of the embeddings' norm that differ, the pictures' is taken, as by the official loader.
+    ``has_classes``: those of the linear head are known; without them it is dropped, too. ``has_two_norms``: pictures
+    and texts keep a norm each. Else they share one; of two copies that differ, the pictures' is taken, as by the
+    official loader.
     """
     later = "token_embed.embeddings_norm."
     ordered = dict(sorted(tensors.items(), key=lambda item: item[0].startswith(later)))
     unused: list[Rule] = [(_pattern(name) + ".*", None) for name in (UNUSED if has_classes else UNUSED | HEAD)]
-    rules = [*unused, *((_pattern(theirs), _target(ours)) for theirs, ours in (*PACKED_ATTENTION, *NAMES))]
+    pairs = (*(TWO_NORMS if has_two_norms else ()), *PACKED_ATTENTION, *NAMES)
+    rules = [*unused, *((_pattern(theirs), _target(ours)) for theirs, ours in pairs)]
     return rename(ordered, partial(our_key, rules=rules))
 
 
@@ -88,7 +97,7 @@ def to_official(names: Iterable[str], packed_attention: bool) -> dict[str, str]:
     Raises:
         ValueError: a name that v1 does not have.
     """
-    pairs = (*PACKED_ATTENTION, *NAMES) if packed_attention else NAMES
+    pairs = (*TWO_NORMS, *(PACKED_ATTENTION if packed_attention else ()), *NAMES)
     rules = [(re.compile(_pattern(ours)), _target(theirs)) for theirs, ours in pairs]
     found: dict[str, str] = {}
     for name in names:

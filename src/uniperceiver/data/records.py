@@ -115,9 +115,13 @@ class QuestionedImage:
     image_id: str
     question: str
     answers: tuple[str, ...]
-    """One per person asked (10 in VQAv2), at least one."""
+    """One per person asked (10 in VQAv2); none where they are not known."""
     others: tuple[AnsweredQuestion, ...] = ()
     """What else is asked about this picture; in training one look at it may serve several questions."""
+    question_id: int | str | None = None
+    """As in the annotations, where they number questions."""
+    answer_type: str | None = None
+    """Yes/no, number or other, where the annotations say it (VQAv2)."""
 
 
 @dataclass(frozen=True)

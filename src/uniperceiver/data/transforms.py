@@ -6,7 +6,7 @@ Randomness is drawn from torch's default generator, which `loading` seeds for ev
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,6 +25,7 @@ from uniperceiver.data.detection_transforms import (
     Resizing,
 )
 from uniperceiver.data.records import (
+    AnsweredQuestion,
     CaptionedImage,
     LabelledImage,
     LabelledText,
@@ -34,6 +35,7 @@ from uniperceiver.data.records import (
     TextRecord,
     Video,
 )
+from uniperceiver.data.sides import with_sides_swapped
 from uniperceiver.data.video_transforms import jittered_crop, uniform_crops
 
 Transform = Callable[[Record], Record]
@@ -56,7 +58,7 @@ def train_transform(kind: TaskKind, size: ImageSizeConfig) -> Transform:
         "classification": ChangedAtRandom(crop, size.rand_augment),
         "captioning": crop,
         "retrieval": PicturesAlone(crop),
-        "visual_question_answering": replace(crop, flip=False),
+        "visual_question_answering": MirroredQuestions(replace(crop, flip=False), size.swap_sides),
         "detection": DetectionCrop(size.train, _detection_resizing(size), size.flip),
         "masked_language_modeling": PicturesAlone(crop),
         "text_classification": unchanged,
@@ -166,6 +168,35 @@ class ChangedAtRandom:
             return cropped
         change = RandAugment(2, self.magnitude, 11, InterpolationMode.BILINEAR, fill=_GREY)
         return replace(cropped, image=change(cropped.image))
+
+
+@dataclass(frozen=True)
+class MirroredQuestions:
+    """A crop, and with ``swap_sides`` half of the pictures mirrored, left and right swapped in the texts about them.
+
+    As v1 means to do: its code swaps the answers "left" and "right", but in questions the token of "left" within longer
+    words, which the word itself is not.
+    """
+
+    crop: Transform
+    swap_sides: bool
+
+    def __call__(self, record: Record) -> Record:
+        """The record with a cropped picture, perhaps mirrored."""
+        cropped = self.crop(record)
+        if not self.swap_sides or not isinstance(cropped, QuestionedImage) or torch.rand(()) < 0.5:
+            return cropped
+        return replace(
+            cropped,
+            image=F.horizontal_flip(cropped.image),
+            question=with_sides_swapped(cropped.question),
+            answers=_swapped(cropped.answers),
+            others=tuple(AnsweredQuestion(with_sides_swapped(q), _swapped(answers)) for q, answers in cropped.others),
+        )
+
+
+def _swapped(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(map(with_sides_swapped, texts))
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
 from uniperceiver.adapter import adapted
+from uniperceiver.atomic_files import write_whole
 from uniperceiver.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from uniperceiver.config import ConfigError, StreamConfig, TrainConfig
 from uniperceiver.data.datasets import Dataset
@@ -33,6 +35,7 @@ def evaluate_checkpoint(
     average: bool = False,
     adapter: Path | None = None,
     data: Sequence[FoundData] = (),
+    predictions: Path | None = None,
 ) -> dict[str, StreamReport]:
     """Evaluate the model in ``folder``, print a table, write ``report`` and beside it the same as HTML, with pictures.
 
@@ -46,6 +49,7 @@ def evaluate_checkpoint(
         average: evaluate the moving average of the weights (``weight_average`` in training) in their place.
         adapter: a file of prompts or low-rank updates (`uniperceiver.adapter`) to put onto the model.
         data: what was recognised, to evaluate on in place of ``config``'s data; streams are named by their tasks.
+        predictions: folder for ``STREAM.json``, the answers to questions as the official evaluation reads them.
 
     Raises:
         CheckpointError: not a checkpoint, or one without a training configuration while ``config`` is None.
@@ -65,9 +69,18 @@ def evaluate_checkpoint(
     reports: dict[str, StreamReport] = {}
     for name, stream in chosen.items():
         reports |= _evaluate_stream(checkpoint, name, stream)
+    if predictions is not None:
+        _write_predictions(predictions, reports)
     write_report(report, str(folder), reports)
     write_html_report(report.with_suffix(".html"), str(folder), reports, folder.parent / "log.jsonl")
     return reports
+
+
+def _write_predictions(folder: Path, reports: Mapping[str, StreamReport]) -> None:
+    for name, report in reports.items():
+        if report.result.predictions:
+            content = json.dumps(list(report.result.predictions), ensure_ascii=False)
+            write_whole(folder / f"{name}.json", content.encode())
 
 
 def _rows(checkpoint: Checkpoint, config: TrainConfig | None, folder: Path) -> dict[str, StreamConfig]:

@@ -135,9 +135,10 @@ class AnswerView:
         return f"{self.record.image_id} {self.record.question}"
 
     @property
-    def is_right(self) -> bool:
-        """At least half of the VQA accuracy."""
-        return vqa_score(self.prediction.answers[0], self.record.answers) >= 0.5
+    def is_right(self) -> bool | None:
+        """At least half of the VQA accuracy; None where people's answers are not known."""
+        known = self.record.answers
+        return vqa_score(self.prediction.answers[0], known) >= 0.5 if known else None
 
     def example(self) -> Example:
         """The picture, the question and the answers."""

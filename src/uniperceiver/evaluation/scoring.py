@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -32,6 +32,8 @@ class EvaluationResult:
     per_class: dict[str, float] = field(default_factory=dict)
     """Class name → its ``per_class_metric``, of the classes that occur."""
     per_class_metric: str = ""
+    predictions: Sequence[Mapping[str, object]] = ()
+    """Rows of the file that the official evaluation reads, of answers to questions with ids; else none."""
 
 
 class Scorer(Protocol):

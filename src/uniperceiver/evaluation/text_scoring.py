@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -67,48 +68,66 @@ class CaptionScorer:
 
 
 class AnswerScorer:
-    """VQA accuracy, overall and by family of questions."""
+    """VQA accuracy, overall and by type of answer, or where nobody says that by family of questions."""
 
     def __init__(self) -> None:
         self.families: list[str] = []
         self.answers: list[str] = []
         self.references: list[tuple[str, ...]] = []
+        self.types: list[str | None] = []
+        self.predictions: list[dict[str, object]] = []
 
     def add(self, records: Sequence[QuestionedImage], batch: Any, predictions: Sequence[Answer]) -> None:
-        """Keep the family of the question, the most likely answer and those of people."""
-        self.families += [question_family(record.question) for record in records]
-        self.answers += [prediction.answers[0] for prediction in predictions]
-        self.references += [record.answers for record in records]
+        """Keep the most likely answer, and of questions whose answers are known these, their family and type."""
+        for record, prediction in zip(records, predictions, strict=True):
+            answer = prediction.answers[0]
+            if record.question_id is not None:
+                self.predictions.append({"question_id": record.question_id, "answer": answer})
+            if record.answers:
+                self.families.append(question_family(record.question))
+                self.answers.append(answer)
+                self.references.append(record.answers)
+                self.types.append(record.answer_type)
 
     def result(self) -> EvaluationResult:
         """Accuracies; the baseline reads the question's first words and gives one answer to all of a family."""
+        if not self.answers:
+            nothing = {"accuracy": math.nan}
+            number, protocol = len(self.predictions), "No answers of people are known: nothing to compare with."
+            return EvaluationResult(
+                nothing, nothing, "accuracy", number, "questions", protocol, predictions=self.predictions
+            )
         families = sorted(set(self.families))
         constants = {family: self._constant(family) for family in families}
-        trivial = [constants[family] for family in self.families]
         listed = ", ".join(f"{family} … {constants[family]!r}" for family in families)
+        types = [kind.replace("/", "_") for kind in self.types if kind is not None]
+        has_types = len(types) == len(self.answers)
+        groups = types if has_types else [family.replace(" ", "_") for family in self.families]
+        which = "with answers of this type" if has_types else "that begin so"
         return EvaluationResult(
-            metrics=self._accuracies(self.answers, families),
-            baselines=self._accuracies(trivial, families),
+            metrics=self._accuracies(self.answers, groups),
+            baselines=self._accuracies([constants[family] for family in self.families], groups),
             main="accuracy",
             count=len(self.answers),
             unit="questions",
             protocol="Official VQA accuracy: min(1, agreeing people / 3), averaged over leaving out each person; "
-            "accuracy_… of the questions that begin so. Baseline: for each beginning the most frequent answer of the "
+            f"accuracy_… of the questions {which}. Baseline: for each beginning the most frequent answer of the "
             f"evaluated questions ({listed}), which no constant answer can much exceed.",
+            predictions=self.predictions,
         )
 
     def _constant(self, family: str) -> str:
-        answers = [normalise_answer(answer) for row in self._of(family, self.references) for answer in row]
+        answers = [normalise_answer(answer) for row in _of(family, self.references, self.families) for answer in row]
         return str(most_frequent(answers, 1)[0])
 
-    def _accuracies(self, answers: Sequence[str], families: Sequence[str]) -> dict[str, float]:
+    def _accuracies(self, answers: Sequence[str], groups: Sequence[str]) -> dict[str, float]:
+        """``groups`` has the group of each question."""
         return {"accuracy": vqa_accuracy(answers, self.references)} | {
-            f"accuracy_{family.replace(' ', '_')}": vqa_accuracy(
-                self._of(family, answers), self._of(family, self.references)
-            )
-            for family in families
+            f"accuracy_{group}": vqa_accuracy(_of(group, answers, groups), _of(group, self.references, groups))
+            for group in sorted(set(groups))
         }
 
-    def _of(self, family: str, values: Sequence[Any]) -> list[Any]:
-        """Those of ``values``, one per question, that belong to the family."""
-        return [value for value, other in zip(values, self.families, strict=True) if other == family]
+
+def _of(group: str, values: Sequence[Any], groups: Sequence[str]) -> list[Any]:
+    """Those of ``values``, one per question, that belong to the group."""
+    return [value for value, other in zip(values, groups, strict=True) if other == group]

@@ -14,7 +14,7 @@ class PatchTokens(nn.Module):
     """One linear map of every patch, plus its place in the frame and the frame's place in time.
 
     A picture is a video of one frame. The normalisation that follows in v1 is g's (``decoder.input_norm``), since texts
-    share it.
+    usually share it.
     """
 
     spatial_positions: Tensor

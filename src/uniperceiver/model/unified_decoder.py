@@ -200,7 +200,9 @@ class UnifiedDecoder(nn.Module):
         assert vector is not None
         if vector.shape != (self.width,):
             raise ValueError(f"expected <SPE> of shape ({self.width},), got {tuple(vector.shape)}")
-        vector = vector if self.norm is None else self.norm(vector)
+        # Where it is given, <SPE> is a word, and words have the norm of texts.
+        norm = self.norm if spe is None or self.text_norm is None else self.text_norm
+        vector = vector if norm is None else norm(vector)
         return vector.to(tokens.dtype).expand(tokens.shape[0], 1, -1)
 
     def _coded(self, segment: Segment) -> Tensor:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Self
 
 import torch
 from torch import Tensor
 
 from uniperceiver.batches import ImageBatch, TextBatch
+from uniperceiver.data.datasets.vqa import read_answers
 from uniperceiver.data.records import AnsweredQuestion, QuestionedImage
 from uniperceiver.distributed import mean_over_ranks
 from uniperceiver.likelihood import log_likelihood, negative_log_likelihood
@@ -23,6 +25,8 @@ from uniperceiver.tasks.task import AnsweredData, TaskSetting, seeded_generator
 
 LISTED = 10
 """Answers in a prediction, at most."""
+SCORE_OF_ONE = 0.3
+"""Soft score of an answer that one person gave; twice it for two, and so on, at most 1 (v1's *_target.pkl)."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class QuestionBatch:
     questions: Tensor
     """(P,) int64 in [0, R), the question that it answers."""
     weights: Tensor
-    """(P,) float, the share of people who answered so, of those who gave a candidate: one in sum per question."""
+    """(P,) float, the soft scores of a question's answers, divided by their sum."""
 
     def to(self, device: torch.device | str) -> Self:
         """The batch on another device."""
@@ -66,7 +70,20 @@ class VisualQuestionAnsweringTask:
 
     @classmethod
     def find_candidates(cls, setting: TaskSetting, dataset: AnsweredData) -> CandidateSet:
-        """The ``answers`` most frequent answers; equally frequent ones in the order of the data."""
+        """Those of ``answer_file``, or the ``answers`` most frequent ones; equally frequent ones in the data's order.
+
+        Raises:
+            DatasetError: no file of answers, or a broken one.
+            ValueError: no answer to any question is known.
+        """
+        if not any(dataset.answers()):
+            raise ValueError(
+                f"{dataset!r} has questions without answers, and they are what a model learns and chooses among: give "
+                "the questions to train on their `annotations`"
+            )
+        if setting.config.answer_file is not None:
+            given = read_answers(Path(setting.config.answer_file))
+            return CandidateSet.from_texts(dict.fromkeys(map(_plain, given)), setting.tokenizer)
         counts = Counter(_plain(answer) for answers in dataset.answers() for answer in answers)
         return CandidateSet.from_texts([a for a, _ in counts.most_common(setting.config.answers)], setting.tokenizer)
 
@@ -108,10 +125,11 @@ class VisualQuestionAnsweringTask:
     def _weighted(self, question: int, answers: Sequence[str]) -> list[tuple[int, int, float]]:
         """(candidate, question, weight) for every different answer that is a candidate."""
         counts = Counter(self._place[_plain(answer)] for answer in answers if _plain(answer) in self._place)
-        return [(place, question, count / counts.total()) for place, count in counts.items()]
+        scores = {place: min(1.0, SCORE_OF_ONE * count) for place, count in counts.items()}
+        return [(place, question, score / sum(scores.values())) for place, score in scores.items()]
 
     def loss(self, model: UniPerceiver, batch: QuestionBatch) -> dict[str, Tensor]:
-        """Eq. (7): its expectation over the people asked, mean over the questions that a candidate answers.
+        """Eq. (7): its expectation over the answers given, mean over the questions that a candidate answers.
 
         Paper: silent on several answers to a question. v1 draws one by its soft score; this is the mean of such draws.
         """

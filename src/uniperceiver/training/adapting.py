@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +73,13 @@ def freeze(model: UniPerceiver, tune: TuneConfig) -> None:
     model.requires_grad_(False)
     for parameter in _adapted(model, tune):
         parameter.requires_grad_(True)
+
+
+def fix_temperature(model: UniPerceiver, temperature: float) -> None:
+    """Give all tasks this τ, and leave it out of training."""
+    for name, parameter in model.named_parameters():
+        if part_of(name) == "temperature":
+            nn.init.constant_(parameter, -math.log(temperature)).requires_grad_(False)
 
 
 def _adapted(model: UniPerceiver, tune: TuneConfig) -> Iterator[nn.Parameter]:

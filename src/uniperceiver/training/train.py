@@ -19,7 +19,7 @@ from uniperceiver.data.loading import endless, naming_dead_processes
 from uniperceiver.distributed import joined_processes, mean_over_ranks, own_device, rank, world_size
 from uniperceiver.precision import Computed, computed_in, reduced
 from uniperceiver.training.activation_checkpointing import checkpoint_activations
-from uniperceiver.training.adapting import add_heads, freeze, trained_table
+from uniperceiver.training.adapting import add_heads, fix_temperature, freeze, trained_table
 from uniperceiver.training.batch_record import write_batch
 from uniperceiver.training.checkpoint_keeping import NEWEST, after_evaluation, keep_best, keep_last
 from uniperceiver.training.gradients import clip_gradients, gradient_norm
@@ -66,6 +66,8 @@ class Training:
         add_heads(start.model, config.tune, self.tasks.values())
         self.model = start.model.to(self.device)
         freeze(self.model, config.tune)
+        if config.fixed_temperature is not None:
+            fix_temperature(self.model, config.fixed_temperature)
         if config.checkpoint_activations:
             checkpoint_activations(self.model)
         self.loss = parallel(MultiTaskLoss(self.model, self.tasks), config.parallel, self.device)

@@ -144,6 +144,6 @@ def _questions(file: Path, asked: list[Any], answers: dict[Path, list[Any]]) -> 
 def _folder_of_ids(file: Path, asked: list[Any]) -> Path:
     numbers = {int(given) for given in (entry.get("image_id") for entry in asked) if str(given).isdecimal()}
     for folder in folders_near(file):
-        if numbers <= set(pictures_by_id(folder)):
+        if numbers <= set(pictures_by_id([folder])):
             return folder
     raise RecognitionError(f"no folder near {file} holds its {len(numbers)} pictures, named by their ids")
