@@ -306,9 +306,10 @@ NORMS = [f"{embed}.embeddings_norm.{part}" for embed in ("video_embed", "token_e
 
 
 def with_two_norms() -> dict[str, Tensor]:
-    """A file as those of visual question answering (SHARE_LAYERNORM False) are."""
+    """A file as those of visual question answering (SHARE_LAYERNORM and LEARN_TEMP False) are."""
     torch.manual_seed(0)
-    return parameters("dense") | {name: torch.rand(64) for name in NORMS}
+    learnt = {name: tensor for name, tensor in parameters("dense").items() if "logit_scale_" not in name}
+    return learnt | {name: torch.rand(64) for name in NORMS}
 
 
 def norms(model: UniPerceiver) -> dict[str, Tensor]:
@@ -325,8 +326,17 @@ def test_pictures_and_texts_keep_a_norm_each_where_they_differ() -> None:
     assert any("--input-norm shared" in note for note in conversion.notes)
     assert "token_embed.embeddings_norm.bias -> g.text_norm.bias" in explained(conversion)
     back = to_uniperceiver_v1(conversion.model, conversion.unused)
-    assert back.keys() == tensors.keys()
+    assert {key for key in back if "logit_scale_" not in key} == tensors.keys()
     assert all(torch.equal(back[key], tensors[key]) for key in tensors)
+
+
+def test_of_two_copies_the_pictures_counts_as_in_the_official_loader() -> None:
+    """A file with temperatures is of a model that shares the norm."""
+    tensors = parameters("dense") | {"token_embed.embeddings_norm.weight": torch.rand(64)}
+    conversion = convert_uniperceiver_v1(ReleaseFile.from_content(tensors), V1Options(heads=4))
+    recorded = Recorded("dense")
+    close(image_logits(recorded, conversion.model), recorded.golden["out/imgcls/logits"])
+    assert any("--input-norm per_modality" in note for note in conversion.notes)
 
 
 def test_patches_have_the_norm_of_pictures_and_words_and_spe_that_of_texts() -> None:

@@ -27,8 +27,9 @@ the earlier code base, since the official conversion does, and keep it in files 
 Positions = Literal["sine", "interpolate"]
 """Places of a new picture size: computed, as the official configurations do, or interpolated from the file's."""
 InputNorm = Literal["auto", "shared", "per_modality"]
-"""Of the two copies of the embeddings' norm, ``shared``: one for pictures and texts, video_embed's; ``per_modality``:
-one each; ``auto``: one each where they differ, which in files of models that share it they never do."""
+"""Of the two copies of the embeddings' norm, ``shared``: one for pictures and texts, video_embed's, which the official
+loader reads last; ``per_modality``: one each; ``auto``: one each where they differ in a file without temperatures:
+officially models that do not share it are those that learn none."""
 UNLEARNT_TEMPERATURE = 0.03
 """Of models whose files have no temperatures because they did not learn any (LEARN_TEMP False): of the official
 configurations only the fine-tuning for visual question answering, which sets this as PRED_TEMPERATURE."""
@@ -90,7 +91,8 @@ def convert_uniperceiver_v1(release: ReleaseFile, options: V1Options | None = No
     options = options or V1Options()
     _check_classes(release, options.classes)
     differ = _norms_differ(release.tensors)
-    has_two = options.input_norm == "per_modality" or (options.input_norm == "auto" and differ)
+    learnt_none = not any("logit_scale_" in name for name in release.tensors)
+    has_two = options.input_norm == "per_modality" or (options.input_norm == "auto" and differ and learnt_none)
     weights, report = to_ours(release.tensors, bool(options.classes), has_two)
     unused = {name: release.tensors[name] for name in report.dropped}
     report = _as_in_the_file(report, release)
