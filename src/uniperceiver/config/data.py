@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from uniperceiver.config.constraints import STRICT
+from uniperceiver.config.constraints import STRICT, Positive
 from uniperceiver.config.fold import FoldConfig
 from uniperceiver.config.scenes import ScenesConfig
 from uniperceiver.config.text_data import GlueConfig, LabelledTextsConfig, TextPairsConfig
@@ -68,6 +68,9 @@ class PlainTextConfig:
     kind: Literal["plain_text"] = "plain_text"
     splits: tuple[str, ...] | None = None
     """For a Karpathy JSON: the splits whose captions are the texts."""
+    packed_words: Positive | None = None
+    """A text of fewer words, as blanks separate them, is followed by the texts behind it, after the last by the first,
+    until there are so many (v1: 128, for texts of 128 tokens). None: every text stands alone."""
     fold: FoldConfig | None = None
 
 
