@@ -31,7 +31,8 @@ class ImageFolderConfig:
     root: str
     kind: Literal["image_folder"] = "image_folder"
     names: str | None = None
-    """A CSV file ``folder,name`` that gives the folders' readable names; None: the folder's name is the class name."""
+    """A CSV file ``folder,name`` that gives the folders' readable names, or ``folder,name,synonym`` with any number of
+    synonyms; None: the folder's name is the class name."""
     fold: FoldConfig | None = None
 
 
