@@ -37,6 +37,19 @@ class ImageFolderConfig:
 
 
 @dataclass(frozen=True, config=STRICT)
+class ImageListConfig:
+    """A text file of lines ``path class``, as ImageNet's ``meta/train.txt``."""
+
+    path: str
+    images: str
+    """The folder to which the paths are relative."""
+    classes: str
+    """A text file with one class name a line, in the order of the class numbers."""
+    kind: Literal["image_list"] = "image_list"
+    fold: FoldConfig | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
 class KarpathyCaptionsConfig:
     """Karpathy's ``dataset_*.json``: pictures with several captions and a split each."""
 
@@ -191,6 +204,7 @@ class VisualGenomeConfig:
 DatasetConfig = Annotated[
     CocoInstancesConfig
     | ImageFolderConfig
+    | ImageListConfig
     | KarpathyCaptionsConfig
     | WebDatasetConfig
     | PlainTextConfig
