@@ -78,20 +78,18 @@ def test_the_rest_of_the_released_numbers() -> None:
     assert (frames, msvd.task.image.crops) == ([(4, 1, 32), (4, 1, 32)], 1)
 
 
-def prompted(name: str, recipe: str, numbers: list[str], paths: dict[str, str] = PATHS) -> TrainConfig:
-    steps, warmup, rate, target_prompts, _ = numbers
+def prompted(recipe: str, paths: dict[str, str]) -> TrainConfig:
+    """The recipe with the numbers of the page."""
+    steps, warmup, rate, target_prompts, _ = table("recipe, tuned")[recipe]
     values = {"recipe": recipe, "steps": steps, "warmup": warmup, "rate": rate, "target_prompts": target_prompts}
-    return load_train_config(name, paths | values)
+    return load_train_config("v1_prompt", paths | values)
 
 
 @pytest.mark.parametrize(("name", "numbers"), table("recipe, tuned").items())
 def test_prompts_of_every_recipe(name: str, numbers: list[str]) -> None:
-    config, recipe = prompted("v1_prompt", name, numbers), load_train_config(name, PATHS)
-    assert (config.optimizer.weight_decay, config.optimizer.betas, config.drop_path) == (
-        0.0,
-        (0.9, 0.95),
-        recipe.drop_path,
-    )
+    config, recipe = prompted(name, PATHS), load_train_config(name, PATHS)
+    assert (config.optimizer.weight_decay, config.optimizer.betas) == (0.0, (0.9, 0.95))
+    assert config.drop_path == recipe.drop_path
     row = config.streams["downstream"]
     assert config.tune == TuneConfig("prompt", prompts=10, target_prompts="retrieval" in name)
     assert config.schedule.final * config.optimizer.learning_rate == pytest.approx(1e-6, rel=0.6)
@@ -181,7 +179,7 @@ def test_recipes_train_with_experts(name: str, paths: dict[str, str], tmp_path: 
 def tuned(name: str, paths: dict[str, str]) -> TrainConfig:
     """Prompt tuning of a recipe."""
     if name in table("recipe, tuned"):
-        return prompted("v1_prompt", name, table("recipe, tuned")[name], paths)
+        return prompted(name, paths)
     rte = str(Path(paths["data"]) / "rte.tsv")
     values = {"model": paths["model"], "task": "rte", "steps": "9", "rate": "1e-3", "train": rte, "dev": rte}
     return replace(load_train_config(name, values), tune=TuneConfig("prompt"))

@@ -33,6 +33,7 @@ def test_lines_of_a_path_and_a_class(image_folder: Path, tmp_path: Path, classes
     [
         ("cat/1.png", r"line 1: expected a path and a class number, got 'cat/1\.png'"),
         ("cat/1.png cat", "line 1: expected a path and a class number"),
+        ("cat/1.png " + 5000 * "1", "line 1: expected a path and a class number"),
         ("cat/1.png 3", "line 1 has class 3, but there are 3 class names"),
         ("cat/99.png 0", r"line 1 needs the picture .*99\.png"),
         ("", "lists no picture"),

@@ -82,12 +82,15 @@ def read_names(path: Path) -> dict[str, tuple[str, ...]]:
         raise DatasetError(f"cannot read the class names {path}: {error.strerror}") from None
     names: dict[str, tuple[str, ...]] = {}
     for line, row in enumerate(rows, start=2):
-        folder, *given = (cell.strip() for cell in row or [""])
-        if not given or not all([folder, *given]) or len(given) > 1 > len(header) - 2:
+        cells = [cell.strip() for cell in row]
+        if len(header) > 2:  # spreadsheets fill short rows with empty cells
+            cells = [*cells[:2], *filter(None, cells[2:])]
+        if len(cells) < 2 or not all(cells) or len(cells) > 2 >= len(header):
             raise DatasetError(
                 f"{path}, line {line}: expected folder,name, got {','.join(row)!r}; synonyms are for a header of "
                 "three columns"
             )
+        folder, *given = cells
         if folder in names:
             raise DatasetError(f"{path}, line {line}: the folder {folder!r} is named twice")
         names[folder] = tuple(given)

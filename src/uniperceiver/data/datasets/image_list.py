@@ -12,8 +12,10 @@ from uniperceiver.data.datasets.yolo import read_class_names
 from uniperceiver.data.images import read_image
 from uniperceiver.data.records import LabelledImage
 
-LARGEST_LIST = 2**30
-"""Bytes of a list of pictures; that of ImageNet-22k has 400 MB."""
+LARGEST_LIST = 2**28
+"""Bytes of a list of pictures; that of ImageNet-1k has some 45 MB."""
+LONGEST_NUMBER = 9
+"""Digits of a class number."""
 
 
 class ImageList:
@@ -40,7 +42,7 @@ class ImageList:
                 continue
             where = f"{self.source}, line {number}"
             file, _, label = line.strip().rpartition(" ")
-            if not file or not label.isdecimal():
+            if not file or not label.isdecimal() or len(label) > LONGEST_NUMBER:
                 raise DatasetError(f"{where}: expected a path and a class number, got {line[:60]!r}")
             if int(label) >= len(self.names):
                 raise DatasetError(f"{where} has class {label}, but there are {len(self.names)} class names")

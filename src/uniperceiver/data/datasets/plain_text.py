@@ -14,7 +14,7 @@ from uniperceiver.data.records import TextRecord
 
 
 class PlainText:
-    """One text per record, in file order; with ``packed_words``, and those behind it."""
+    """One text per record, in file order; with ``packed_words`` those behind it as well."""
 
     def __init__(self, config: PlainTextConfig) -> None:
         """Index a UTF-8 text file (blank lines are no texts), or a ``.json`` file's captions of ``splits``.
