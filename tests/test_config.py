@@ -49,6 +49,9 @@ PATHS = dict.fromkeys(PLACES, "somewhere") | {
     "names": "80",
     "held_out": "20",
     "with_relatives": "true",
+    "recipe": "v1_coco_captioning",
+    "warmup": "100",
+    "target_prompts": "false",
 }
 
 

@@ -6,6 +6,7 @@ import argparse
 import ast
 import importlib
 import inspect
+import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ import typer
 from typer.core import TyperGroup
 
 from uniperceiver import Predictor, cli
+from uniperceiver.config import ImageTextPairsConfig, VideoCaptionsConfig
+from uniperceiver.data.datasets import open_dataset
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -212,7 +215,30 @@ def test_the_python_about_data_runs(data: Path, tmp_path: Path, monkeypatch) -> 
             content = (data / "images" / f"{number}.png").read_bytes()
             (tmp_path / "photos" / name / f"{number}.png").write_bytes(content)
     monkeypatch.chdir(tmp_path)
-    (code,) = blocks(ROOT / "docs" / "data.md", "python")
+    _, code = blocks(ROOT / "docs" / "data.md", "python")
     names: dict[str, Any] = {}
     exec(code, names)
     assert len(names["records"]) == 8
+
+
+def test_the_python_about_official_files_makes_what_is_read(data: Path, tmp_path: Path) -> None:
+    code, _ = blocks(ROOT / "docs" / "data.md", "python")
+    names: dict[str, Any] = {}
+    exec(code, names)
+    for place, part in enumerate(("train", "val")):
+        (tmp_path / f"{part}{place}.avi").touch()
+        content = {
+            "images": [{"id": place, "file_name": f"{part}{place}"}],
+            "annotations": [{"image_id": place, "id": place, "caption": f"a {part}"}],
+        }
+        (tmp_path / f"{part}.json").write_text(json.dumps(content))
+    names["join"]([tmp_path / "train.json", tmp_path / "val.json"], tmp_path / "whole.json")
+    videos = open_dataset(VideoCaptionsConfig(str(tmp_path / "whole.json"), str(tmp_path)))
+    assert list(videos.texts()) == ["a train", "a val"]
+    sbu = json.dumps({"0.png": "a car, red", "1.png": "a ball"})
+    cc3m = [{"image": "train_image.zip@0.png", "caption": ["a", "car", ",", "red"]}, {"image": "1.png", "caption": "x"}]
+    for official, first in ((sbu, "a car, red"), ("\n".join(map(json.dumps, cc3m)), "a car , red")):
+        (tmp_path / "official.json").write_text(official)
+        names["pairs"](tmp_path / "official.json", tmp_path / "pairs.csv")
+        pictures = open_dataset(ImageTextPairsConfig(str(tmp_path / "pairs.csv"), str(data / "images")))
+        assert (pictures[0].captions, len(pictures)) == ((first,), 2)

@@ -46,6 +46,36 @@ def test_a_subset_is_rows_of_the_whole(model: UniPerceiver, tokenizer: Tokenizer
         torch.testing.assert_close(part, candidates.encode(model, ATTRIBUTES)[index], atol=1e-5, rtol=1e-5)
 
 
+def test_in_training_a_candidate_is_called_by_any_of_its_names(model: UniPerceiver, tokenizer: Tokenizer) -> None:
+    """Spec, section 4: one synonym drawn at random per batch; in evaluation the first name."""
+    synonyms = [["two dogs"], [], ["a red car", "tree", "grass"]]
+    names = [[text, *others] for text, others in zip(NAMES, synonyms, strict=False)]
+    candidates = CandidateSet.from_texts(NAMES[:3], tokenizer, synonyms)
+    assert candidates.texts == tuple(NAMES[:3])
+    assert len(candidates) == 3
+    with torch.no_grad():
+        expected = [one_by_one(model, called, tokenizer) for called in names]
+        first = torch.stack([rows[0] for rows in expected])
+        torch.testing.assert_close(candidates.encode(model, ATTRIBUTES), first, atol=1e-5, rtol=1e-5)
+        model.train()
+        drawn: list[set[int]] = [set(), set(), set()]
+        for seed in range(24):
+            torch.manual_seed(seed)
+            index = torch.tensor([0, 2]) if seed % 2 else None
+            encoded = candidates.encode(model, ATTRIBUTES, index)
+            for place, row in zip([0, 1, 2] if index is None else [0, 2], encoded, strict=True):
+                distances = (expected[place] - row).abs().amax(dim=1)
+                assert distances.min() < 1e-5
+                drawn[place].add(int(distances.argmin()))
+    assert drawn == [{0, 1}, {0}, {0, 1, 2, 3}]
+
+
+def test_a_synonym_that_is_too_long_is_named(model: UniPerceiver, tokenizer: Tokenizer) -> None:
+    candidates = CandidateSet.from_texts(["dog"], tokenizer, [["dog " * 100]])
+    with pytest.raises(ValueError, match="candidate 'dog dog"):
+        candidates.encode(model, ATTRIBUTES)
+
+
 def test_1203_names_get_1203_different_encodings(model: UniPerceiver, tokenizer: Tokenizer) -> None:
     words = ["a", "red", "car", "beside", "green", "tree", "two", "dogs", "run", "on", "the", "grass"]
     names = [f"{words[i % 12]} {words[i // 12 % 12]} {words[i // 144]}" for i in range(1203)]

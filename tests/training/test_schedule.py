@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -38,6 +40,15 @@ def test_cosine_after_a_constant_part() -> None:
     assert factor(config, 100) == pytest.approx(0.02)
     values = [factor(config, step) for step in range(30, 101)]
     assert values == sorted(values, reverse=True)
+
+
+def test_a_cosine_that_begins_where_the_warm_up_ends() -> None:
+    config = ScheduleConfig(steps=50, warmup_steps=10, decay="cosine", constant="warmup", final=0.02)
+    assert factor(config, 0) == pytest.approx(0.1)
+    assert factor(config, 9) == factor(config, 10) == 1
+    assert factor(config, 30) == pytest.approx(0.51)
+    assert factor(config, 50) == pytest.approx(0.02)
+    assert factor(replace(config, steps=10), 10) == 1
 
 
 def test_a_cosine_that_never_begins() -> None:

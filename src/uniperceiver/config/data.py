@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from uniperceiver.config.constraints import STRICT
+from uniperceiver.config.constraints import STRICT, Positive
 from uniperceiver.config.fold import FoldConfig, LastQuestionsConfig
 from uniperceiver.config.scenes import ScenesConfig
 from uniperceiver.config.text_data import GlueConfig, LabelledTextsConfig, TextPairsConfig
@@ -31,7 +31,21 @@ class ImageFolderConfig:
     root: str
     kind: Literal["image_folder"] = "image_folder"
     names: str | None = None
-    """A CSV file ``folder,name`` that gives the folders' readable names; None: the folder's name is the class name."""
+    """A CSV file ``folder,name`` that gives the folders' readable names, or ``folder,name,synonym`` with any number of
+    synonyms; None: the folder's name is the class name."""
+    fold: FoldConfig | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class ImageListConfig:
+    """A text file of lines ``path class``, as ImageNet's ``meta/train.txt``."""
+
+    path: str
+    images: str
+    """The folder to which the paths are relative."""
+    classes: str
+    """A text file with one class name a line, in the order of the class numbers."""
+    kind: Literal["image_list"] = "image_list"
     fold: FoldConfig | None = None
 
 
@@ -68,6 +82,9 @@ class PlainTextConfig:
     kind: Literal["plain_text"] = "plain_text"
     splits: tuple[str, ...] | None = None
     """For a Karpathy JSON: the splits whose captions are the texts."""
+    packed_words: Positive | None = None
+    """A text of fewer words, as blanks separate them, is followed by the texts behind it, after the last by the first,
+    until there are so many (v1: 128, for texts of 128 tokens). None: every text stands alone."""
     fold: FoldConfig | None = None
 
 
@@ -190,6 +207,7 @@ class VisualGenomeConfig:
 DatasetConfig = Annotated[
     CocoInstancesConfig
     | ImageFolderConfig
+    | ImageListConfig
     | KarpathyCaptionsConfig
     | WebDatasetConfig
     | PlainTextConfig

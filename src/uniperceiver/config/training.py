@@ -118,8 +118,8 @@ class ScheduleConfig:
     """``step``: times 0.1 at each of ``milestones``; ``cosine``: from ``constant`` on, down to ``final``."""
     milestones: tuple[Fraction, ...] = (0.8,)
     """Fractions of the training."""
-    constant: Fraction = 0.0
-    """Fraction of the training before a cosine begins."""
+    constant: Fraction | Literal["warmup"] = 0.0
+    """Fraction of the training before a cosine begins; ``warmup``: ``warmup_steps / steps``, as in v1."""
     final: Fraction = 0.0
     """Last learning rate of a cosine, relative."""
 

@@ -157,9 +157,11 @@ class CaptionedVideo(Video):
 
 @dataclass(frozen=True)
 class TextRecord:
-    """A text."""
+    """A text, or several in one sequence."""
 
     text: str
+    following: tuple[str, ...] = ()
+    """Texts that stand behind it, an end token between each two."""
 
 
 @dataclass(frozen=True)

@@ -73,8 +73,18 @@ class CandidateSet:
     store: EncodingStore | None
     """Where representations of large sets are kept between runs; None: nowhere."""
 
-    def __init__(self, texts: Sequence[str], rows: Sequence[Sequence[int]], token_ids: Sequence[int], padding_id: int):
-        """``rows`` are the ids of ``texts``, start and end included; the class methods below make them."""
+    def __init__(
+        self,
+        texts: Sequence[str],
+        rows: Sequence[Sequence[int]],
+        token_ids: Sequence[int],
+        padding_id: int,
+        synonyms: Sequence[Sequence[str]] = (),
+    ) -> None:
+        """``rows`` are the ids of ``texts``, start and end included; the class methods below make them.
+
+        Behind them stand the rows of ``synonyms``, the other names of each text.
+        """
         self.texts = tuple(texts)
         self.token_ids = tuple(token_ids)
         self._rows = tuple(tuple(row) for row in rows)
@@ -83,15 +93,25 @@ class CandidateSet:
         # One row after the other: a batch is then one gather, which counts when Y is a vocabulary of 50,000.
         self._ids = torch.tensor([index for row in self._rows for index in row], dtype=torch.int64)
         self._starts = self._lengths.cumsum(0) - self._lengths
+        self._names = (*self.texts, *(name for names in synonyms for name in names))
+        """What each row says."""
+        self._synonyms = torch.tensor([len(names) for names in synonyms], dtype=torch.int64)
+        """How many each candidate has."""
         self.store = None
         self._hidden: _KeptHidden | None = None
         self._kept: _KeptEncodings | None = None
 
     @classmethod
-    def from_texts(cls, texts: Iterable[str], tokenizer: Tokenizer) -> Self:
-        """One candidate per text, e.g. per class name."""
+    def from_texts(cls, texts: Iterable[str], tokenizer: Tokenizer, synonyms: Sequence[Sequence[str]] = ()) -> Self:
+        """One candidate per text, e.g. per class name.
+
+        ``synonyms``, if given, are other names of each: in training (model in training mode) a candidate is called by
+        one of its names, drawn anew each time, as v1 does with those of ImageNet-22k; in evaluation by its text.
+        """
         texts = tuple(texts)
-        return cls(texts, tokenizer.encode_batch(texts), (), tokenizer.padding_id)
+        others = [name for names in synonyms for name in names]
+        rows = tokenizer.encode_batch([*texts, *others])
+        return cls(texts, rows, (), tokenizer.padding_id, synonyms)
 
     @classmethod
     def from_token_ids(cls, ids: Iterable[int], tokenizer: Tokenizer) -> Self:
@@ -156,7 +176,7 @@ class CandidateSet:
         everything = torch.arange(len(self))
         if self.store is None or len(self) < WORTH_KEEPING:
             return self._encode(model, attributes, everything)
-        key = self.store.key(model, attributes, self._rows)
+        key = self.store.key(model, attributes, self._rows[: len(self)])
         found = self.store.find(key)
         if found is not None:
             return found.to(next(model.parameters()).device)
@@ -171,7 +191,7 @@ class CandidateSet:
         positions = model.config.text.positions
         if len(self._rows[longest]) > positions:
             raise ValueError(
-                f"candidate {self.texts[longest]!r} has {len(self._rows[longest])} tokens but the text encoder only "
+                f"candidate {self._names[longest]!r} has {len(self._rows[longest])} tokens but the text encoder only "
                 f"{positions} positions: shorten it, or use a text encoder with more positions"
             )
 
@@ -183,10 +203,19 @@ class CandidateSet:
 
     def _encode(self, model: UniPerceiver, attributes: TaskAttributes, index: Tensor) -> Tensor:
         """Encode candidates in chunks of similar length, and put them back into the order of ``index``."""
+        if model.training and len(self._names) > len(self):
+            index = self._called_at_random(index)
         order = self._lengths[index].argsort(stable=True)
         chunks = self._chunks(index[order])
         spe = torch.cat([self._encode_chunk(model, attributes, chunk) for chunk in chunks])
         return spe[order.argsort().to(spe.device)]
+
+    def _called_at_random(self, index: Tensor) -> Tensor:
+        """Of each candidate at ``index`` the row of one of its names."""
+        number = self._synonyms[index]
+        name = (torch.rand(len(index)) * (number + 1)).long().clamp(max=number)
+        first = len(self) + self._synonyms.cumsum(0)[index] - number
+        return torch.where(name == 0, index, first + name - 1)
 
     def _chunks(self, index: Tensor) -> list[Tensor]:
         """Candidates sorted by length, cut where padding or memory would grow too much."""

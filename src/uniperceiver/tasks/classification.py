@@ -18,7 +18,7 @@ from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.predictions import Classification
 from uniperceiver.tasks.candidates import CandidateSet, Draw
 from uniperceiver.tasks.class_logits import class_logits, classification_loss
-from uniperceiver.tasks.task import NamedData, TaskSetting
+from uniperceiver.tasks.task import NamedData, SynonymousData, TaskSetting
 from uniperceiver.tasks.visual_input import encode_visual, mean_over_views, visual_batch
 
 LISTED = 100
@@ -49,8 +49,9 @@ class ClassificationTask:
 
     @classmethod
     def find_candidates(cls, setting: TaskSetting, dataset: NamedData) -> CandidateSet:
-        """The class names of a data set."""
-        return CandidateSet.from_texts(dataset.names, setting.tokenizer)
+        """The class names of a data set, and their synonyms if it has any."""
+        synonyms = dataset.synonyms if isinstance(dataset, SynonymousData) else ()
+        return CandidateSet.from_texts(dataset.names, setting.tokenizer, synonyms)
 
     def collate(self, records: Sequence[LabelledImage | LabelledVideo]) -> ClassificationBatch:
         """Pictures or videos as `visual_batch` makes them, and their classes."""

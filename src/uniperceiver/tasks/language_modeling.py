@@ -22,6 +22,7 @@ from uniperceiver.model.image_encoder import ImageFeatures
 from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.tasks.candidates import CandidateSet
+from uniperceiver.tasks.packed_text import packed, record_texts
 from uniperceiver.tasks.similar_length import read_by_length
 from uniperceiver.tasks.task import TaskSetting, TextData, seeded_generator
 from uniperceiver.tasks.visual_input import pictures_of_texts
@@ -78,8 +79,8 @@ class LanguageModelingTask:
         """
         tokenizer, generator = self.setting.tokenizer, seeded_generator()
         images = pictures_of_texts(records, self.setting.backbone)
-        texts = [r.text if isinstance(r, TextRecord) else generator.choice(r.captions) for r in records]
-        rows = tokenizer.encode_batch(texts, self.setting.config.max_tokens - 1, special=False)
+        room = self.setting.config.max_tokens - 1
+        rows = [packed(record_texts(record, generator), tokenizer, room)[0] for record in records]
         ids = [[*row, tokenizer.end_id] for row in rows]
         text, targets = next_words(ids, self._places, tokenizer, self.setting.config.slots)
         return LanguageModelingBatch(images, text, targets)

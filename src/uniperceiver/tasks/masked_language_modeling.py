@@ -19,6 +19,7 @@ from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.predictions import FilledMask
 from uniperceiver.tasks.candidates import CandidateSet
+from uniperceiver.tasks.packed_text import packed, record_texts
 from uniperceiver.tasks.similar_length import read_by_length
 from uniperceiver.tasks.task import TaskSetting, TextData, seeded_generator
 from uniperceiver.tasks.visual_input import pictures_of_texts
@@ -109,9 +110,11 @@ class MaskedLanguageModelingTask:
     def _mask(self, record: TextRecord | CaptionedImage, generator: random.Random) -> _Masked:
         """Choose words with probability `MASKED`, at least one of a text; all tokens of a word share its fate."""
         tokenizer, longest = self.setting.tokenizer, self.setting.config.max_tokens
-        text = record.text if isinstance(record, TextRecord) else generator.choice(record.captions)
-        ids = tokenizer.encode(text, longest)
-        words = tokenizer.word_groups(text, longest)
+        texts = record_texts(record, generator)
+        frame = len(tokenizer.framed([]))
+        ids, words = packed(texts, tokenizer, longest - frame)
+        ids = tokenizer.framed(ids)
+        words = [[place + frame - 1 for place in word] for word in words]
         if tokenizer.slot_id in ids or not words:
             return _Masked(ids, {})
         chosen = [word for word in words if generator.random() < MASKED] or [generator.choice(words)]

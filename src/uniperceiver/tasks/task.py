@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -35,6 +35,16 @@ class NamedData(Protocol):
     @property
     def names(self) -> tuple[str, ...]:
         """Class names, in the order of the labels."""
+        ...
+
+
+@runtime_checkable
+class SynonymousData(Protocol):
+    """A data set whose labels have several names."""
+
+    @property
+    def synonyms(self) -> tuple[tuple[str, ...], ...]:
+        """Names of each label besides that of `NamedData`; a label may have none."""
         ...
 
 

@@ -39,9 +39,10 @@ def learning_rate_factor(config: ScheduleConfig, step: int, progress: float) -> 
     progress = min(progress, 1.0)
     if config.decay == "step":
         return warmup * STEP_DECAY ** sum(progress >= milestone for milestone in config.milestones)
-    if progress <= config.constant:
+    constant = config.warmup_steps / config.steps if config.constant == "warmup" else config.constant
+    if progress <= constant:
         return warmup
-    angle = math.pi * (progress - config.constant) / (1 - config.constant)
+    angle = math.pi * (progress - constant) / (1 - constant)
     return warmup * (config.final + (1 - config.final) * (1 + math.cos(angle)) / 2)
 
 

@@ -26,9 +26,21 @@ def test_a_csv_gives_names_and_order(image_folder: Path, tmp_path: Path) -> None
     assert [dataset[i].label for i in range(len(dataset))] == [0] * 4 + [2] * 6
 
 
+def test_synonyms_follow_the_name(image_folder: Path, tmp_path: Path) -> None:
+    names = tmp_path / "names.csv"
+    names.write_text('wnid,name,synonym\ndog,dog,"domestic dog",Canis familiaris\ncat,cat,,\n')
+    dataset = ImageFolder(ImageFolderConfig(str(image_folder), names=str(names)))
+    assert dataset.names == ("dog", "cat")
+    assert dataset.synonyms == (("domestic dog", "Canis familiaris"), ())
+    assert ImageFolder(ImageFolderConfig(str(image_folder))).synonyms == ((), ())
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ("folder,name\ncat,a,b\n", r"line 2: .* got 'cat,a,b'; synonyms are for a header of three columns"),
+        ("folder,name,synonym\ncat,,a\n", r"line 2: expected folder,name"),
+        ("folder,name\n\n", r"line 2: expected folder,name"),
         ("folder,name\ncat,cat\n", r"no name for the class folders \['dog'\]"),
         ("folder,name\ncat\n", r"names\.csv, line 2: expected folder,name"),
         ("folder,name\ncat,a\ncat,b\n", r"line 3: the folder 'cat' is named twice"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from uniperceiver.config import PlainTextConfig
+from uniperceiver.config import FoldConfig, PlainTextConfig
 from uniperceiver.data.datasets.annotation_files import DatasetError
 from uniperceiver.data.datasets.plain_text import PlainText
 
@@ -23,6 +23,22 @@ def test_lines_without_blank_ones(tmp_path: Path) -> None:
     assert texts(dataset) == ["first", "zweite Zeile é", "last"]
     with pytest.raises(IndexError):
         dataset[3]
+
+
+def test_lines_are_packed_until_there_are_enough_words(tmp_path: Path) -> None:
+    """In the order of the file, after the last line from the first on, the line itself again if need be."""
+    (tmp_path / "a.txt").write_text("a b c d\n\ne f g\nh i\n")
+
+    def packed(words: int, **fields: Any) -> list[tuple[str, ...]]:
+        dataset = PlainText(PlainTextConfig(str(tmp_path / "a.txt"), packed_words=words, **fields))
+        assert list(dataset.texts()) == [dataset[i].text for i in range(len(dataset))]
+        return [dataset[i].following for i in range(len(dataset))]
+
+    assert packed(1) == packed(2) == [(), (), ()]
+    assert packed(4) == [(), ("h i",), ("a b c d",)]
+    assert packed(7) == [("e f g",), ("h i", "a b c d"), ("a b c d", "e f g")]
+    assert packed(10) == [("e f g", "h i", "a b c d"), ("h i", "a b c d", "e f g"), ("a b c d", "e f g", "h i")]
+    assert packed(4, fold=FoldConfig(folds=2, held_out=True)) == [(), ("a b c d",)]
 
 
 def test_captions_of_a_karpathy_file(write_json: Callable[[str, Any], str]) -> None:

@@ -45,6 +45,16 @@ def test_kinetics(write_video: Callable[..., Path], tmp_path: Path) -> None:
     assert (len(held_out), held_out.names) == (1, dataset.names)
 
 
+def test_names_of_folders_without_blanks(write_video: Callable[..., Path], tmp_path: Path) -> None:
+    """The official preprocessing of Kinetics lists files below the folder of the list."""
+    write_video(tmp_path / "k400/training/ride_bike/xyz.mp4", 2)
+    source = tmp_path / "k400/K400_train.csv"
+    source.write_text("./training/ride_bike/xyz.mp4,ride_bike\n")
+    (tmp_path / "classes.txt").write_text("dance\nride bike\n")
+    dataset = VideoCsv(VideoCsvConfig(str(source), str(source.parent), classes=str(tmp_path / "classes.txt")))
+    assert dataset.names[dataset[0].label] == "ride bike"
+
+
 def test_what_cannot_be_used_is_named(write_video: Callable[..., Path], tmp_path: Path) -> None:
     source, classes = tmp_path / "train.csv", tmp_path / "classes.txt"
     config = VideoCsvConfig(str(source), str(tmp_path / "videos"), classes=str(classes))

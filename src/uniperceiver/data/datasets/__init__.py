@@ -11,6 +11,7 @@ from uniperceiver.data.datasets.coco_instances import CocoInstances
 from uniperceiver.data.datasets.glue import Glue
 from uniperceiver.data.datasets.hugging_face import HuggingFace
 from uniperceiver.data.datasets.image_folder import ImageFolder
+from uniperceiver.data.datasets.image_list import ImageList
 from uniperceiver.data.datasets.image_text_pairs import open_image_text_pairs
 from uniperceiver.data.datasets.karpathy_captions import KarpathyCaptions
 from uniperceiver.data.datasets.labelled_texts import LabelledTexts
@@ -38,6 +39,7 @@ class Dataset(Protocol):
 DATASETS: dict[str, Callable[[Any], Dataset]] = {
     "coco_instances": CocoInstances,
     "image_folder": ImageFolder,
+    "image_list": ImageList,
     "karpathy_captions": KarpathyCaptions,
     "webdataset": WebDataset,
     "plain_text": PlainText,

@@ -21,6 +21,8 @@ class ImageFolder:
     """
 
     names: tuple[str, ...]
+    synonyms: tuple[tuple[str, ...], ...]
+    """Other names of each class; training draws among all."""
 
     def __init__(self, config: ImageFolderConfig) -> None:
         """List the pictures.
@@ -32,11 +34,12 @@ class ImageFolder:
         if not self.root.is_dir():
             raise DatasetError(f"no folder {self.root}: `root` should hold one folder of pictures per class")
         present = sorted(path.name for path in self.root.iterdir() if path.is_dir())
-        named = {folder: folder for folder in present} if config.names is None else read_names(Path(config.names))
+        named = {folder: (folder,) for folder in present} if config.names is None else read_names(Path(config.names))
         unnamed = [folder for folder in present if folder not in named]
         if unnamed:
             raise DatasetError(f"{config.names} gives no name for the class folders {unnamed[:5]} of {self.root}")
-        self.names = tuple(named.values())
+        self.names = tuple(names[0] for names in named.values())
+        self.synonyms = tuple(names[1:] for names in named.values())
         self._rows = JsonRows(self._index(list(named), config.fold))
         if not len(self._rows):
             raise DatasetError(
@@ -64,23 +67,31 @@ class ImageFolder:
         return f"image_folder {self.root} ({len(self)} pictures, {len(self.names)} classes)"
 
 
-def read_names(path: Path) -> dict[str, str]:
+def read_names(path: Path) -> dict[str, tuple[str, ...]]:
     """Folder → readable name, in file order, from a CSV with a header and two columns.
+
+    With a third column in the header, a row may have any number of cells more, the synonyms of the name.
 
     Raises:
         DatasetError: no such file, another number of columns, an empty cell, or a folder named twice.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.reader(file))[1:]
+            header, *rows = [*csv.reader(file)] or [[]]
     except OSError as error:
         raise DatasetError(f"cannot read the class names {path}: {error.strerror}") from None
-    names: dict[str, str] = {}
+    names: dict[str, tuple[str, ...]] = {}
     for line, row in enumerate(rows, start=2):
-        if len(row) != 2 or not all(cell.strip() for cell in row):
-            raise DatasetError(f"{path}, line {line}: expected folder,name, got {','.join(row)!r}")
-        folder, name = (cell.strip() for cell in row)
+        cells = [cell.strip() for cell in row]
+        if len(header) > 2:  # spreadsheets fill short rows with empty cells
+            cells = [*cells[:2], *filter(None, cells[2:])]
+        if len(cells) < 2 or not all(cells) or len(cells) > 2 >= len(header):
+            raise DatasetError(
+                f"{path}, line {line}: expected folder,name, got {','.join(row)!r}; synonyms are for a header of "
+                "three columns"
+            )
+        folder, *given = cells
         if folder in names:
             raise DatasetError(f"{path}, line {line}: the folder {folder!r} is named twice")
-        names[folder] = name
+        names[folder] = tuple(given)
     return names

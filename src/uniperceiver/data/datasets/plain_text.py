@@ -14,7 +14,7 @@ from uniperceiver.data.records import TextRecord
 
 
 class PlainText:
-    """One text per record, in file order."""
+    """One text per record, in file order; with ``packed_words`` those behind it as well."""
 
     def __init__(self, config: PlainTextConfig) -> None:
         """Index a UTF-8 text file (blank lines are no texts), or a ``.json`` file's captions of ``splits``.
@@ -37,12 +37,24 @@ class PlainText:
         )
         if not len(self._texts):
             raise DatasetError(f"{self.source} holds no text")
+        self._packed_words = config.packed_words or 0
 
     def __len__(self) -> int:
         return len(self._texts)
 
     def __getitem__(self, index: int) -> TextRecord:
-        return TextRecord(self._texts[index])
+        text = self._texts[index]
+        return TextRecord(text, self._following(index, text))
+
+    def _following(self, index: int, text: str) -> tuple[str, ...]:
+        """The texts behind one that has too few words; every text has a word, so there are enough in the end."""
+        missing = self._packed_words - len(text.split())
+        following: list[str] = []
+        while missing > 0:
+            index = (index + 1) % len(self)
+            following.append(self._texts[index])
+            missing -= len(following[-1].split())
+        return tuple(following)
 
     def texts(self) -> Iterator[str]:
         """Every text."""

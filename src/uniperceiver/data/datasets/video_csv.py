@@ -46,8 +46,9 @@ class VideoCsv:
         self._rows = JsonRows(row for index, row in enumerate(rows) if is_in_fold(index, config.fold))
 
     def _label(self, name: str, where: str) -> int:
-        if name in self.names:
-            return self.names.index(name)
+        for spelling in (name, name.replace("_", " ")):  # folders of Kinetics have no blanks
+            if spelling in self.names:
+                return self.names.index(spelling)
         if name.isdecimal() and int(name) < len(self.names):
             return int(name)
         raise DatasetError(f"{where} has the class {name!r}, which is not among the {len(self.names)} class names")
