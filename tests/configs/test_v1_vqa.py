@@ -24,7 +24,7 @@ def test_the_numbers_are_those_of_the_released_configuration() -> None:
     """vqa_finetuning_debug, with the data of its data set class (spec/uni_perceiver_v1_moe.md, section 4)."""
     config = load_train_config("v1_vqa", {"model": "MODEL", "data": "DATA"})
     schedule, optimizer, stream = config.schedule, config.optimizer, config.streams["vqa"]
-    assert (schedule.steps, schedule.warmup_steps, schedule.constant) == (20_000, 1000, 0.05)
+    assert (schedule.steps, schedule.warmup_steps, schedule.constant) == (20_000, 1000, "warmup")
     assert learning_rate_factor(schedule, 20_000, 1.0) * optimizer.learning_rate == pytest.approx(1e-8)
     assert (optimizer.name, optimizer.learning_rate, optimizer.weight_decay) == ("adamw", 4e-5, 0.05)
     assert (optimizer.betas, optimizer.eps, optimizer.clip_norm) == ((0.9, 0.999), 1e-8, None)
