@@ -36,6 +36,8 @@ BENCHMARKS = (
     "coco_evaluation",
     "starting",
     "nano_training",
+    "v1_captioning",
+    "v1_moe",
 )
 
 

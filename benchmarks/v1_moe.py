@@ -9,13 +9,11 @@ on the machine does not count.
 
 from __future__ import annotations
 
-import argparse
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from statistics import median
 
 import torch
+from measuring import Row, arguments, best_seconds, report
 
 from uniperceiver.batches import ImageBatch
 from uniperceiver.config import load_config
@@ -34,22 +32,10 @@ def small(name: str, layers: int) -> UniPerceiver:
     return UniPerceiver(replace(config, text=text, decoder=replace(config.decoder, layers=layers))).eval()
 
 
-def seconds(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median time of each run; they take turns, after one turn to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(1 + repeats):
-        for name, run in runs.items():
-            start = time.process_time()
-            run()
-            times[name].append(time.process_time() - start)
-    return {name: median(found[1:]) for name, found in times.items()}
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=9)
     given = parser.parse_args()
     images = ImageBatch(torch.randn(given.batch, 3, 224, 224), torch.zeros(given.batch, 224, 224, dtype=torch.bool))
     experts, dense = small("v1_moe_base", given.layers), small("v1_base", given.layers)
@@ -63,15 +49,22 @@ def main() -> None:
     runs = {
         "dense": lambda: represent(dense),
         "folded": lambda: represent(lean),
-        "experts, merged weights kept": lambda: represent(experts),
-        "experts, merging": lambda: represent(experts, with_gradients=True),
+        "kept": lambda: represent(experts),
+        "merging": lambda: represent(experts, with_gradients=True),
     }
-    times = seconds(runs, given.repeats)
+    times = best_seconds(runs, 3 if given.quick else 9, time.process_time)
     print(f"largest difference of folded and unfolded representations: {difference:.1e}")
-    for name, value in times.items():
-        parameters = {"dense": dense, "folded": lean}.get(name, experts)
-        count = sum(p.numel() for p in parameters.parameters()) / 1e6
-        print(f"{name:30} {1000 * value:8.1f} ms   {value / times['dense']:5.2f} of dense   {count:7.1f} M parameters")
+
+    def row(what: str, name: str, aim: float) -> Row:
+        detail = f"({1e3 * times[name]:.0f} against {1e3 * times['dense']:.0f} ms)"
+        return Row(f"v1-MoE, {what}", "dense v1", times[name] / times["dense"], aim, "at most", detail=detail)
+
+    rows = [
+        row("folded", "folded", 1.05),
+        row("merged weights kept", "kept", 1.05),
+        row("merging in every pass", "merging", 1.4),
+    ]
+    report(rows, given.json)
 
 
 if __name__ == "__main__":
