@@ -11,7 +11,7 @@ import pytest
 from uniperceiver.checkpoint import Checkpoint, save_checkpoint
 from uniperceiver.config import ScenesConfig, TrainConfig, VqaConfig, load_train_config
 from uniperceiver.data.datasets import open_dataset
-from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
+from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint, write_predictions
 from uniperceiver.evaluation.text_files import score_answers
 from uniperceiver.stored_tasks import StoredTask
 from uniperceiver.training.train import train
@@ -97,10 +97,8 @@ def test_answers_are_written_as_the_official_evaluation_reads_them(
     config = with_questions(load_train_config(str(train_yaml), {"root": str(data)}), data, tmp_path)
     stream = config.streams["questions"]
     asked = replace(config, streams={"questions": stream, "pairs": config.streams["pairs"]})
-    reports = evaluate_checkpoint(
-        tmp_path / "model", asked, None, tmp_path / "report.json", predictions=tmp_path / "found"
-    )
-    assert [path.name for path in (tmp_path / "found").iterdir()] == ["questions.json"]
+    reports = evaluate_checkpoint(tmp_path / "model", asked, None, tmp_path / "report.json")
+    assert write_predictions(tmp_path / "found", reports) == [tmp_path / "found" / "questions.json"]
     rows = json.loads((tmp_path / "found" / "questions.json").read_text())
     assert [row["question_id"] for row in rows] == list(range(6))
     assert {row["answer"] for row in rows} <= {"yes", "no", "three"}
@@ -110,7 +108,10 @@ def test_answers_are_written_as_the_official_evaluation_reads_them(
     assert isinstance(stream.evaluation, VqaConfig)
     unknown = replace(stream, evaluation=replace(stream.evaluation, annotations=None))
     asked = replace(config, streams={"questions": unknown})
-    evaluate_checkpoint(tmp_path / "model", asked, None, tmp_path / "test.json", predictions=tmp_path / "unscored")
+    unscored = evaluate_checkpoint(tmp_path / "model", asked, None, tmp_path / "test.json")
+    write_predictions(tmp_path / "unscored", unscored)
     assert json.loads((tmp_path / "unscored" / "questions.json").read_text()) == rows
     assert json.loads((tmp_path / "test.json").read_text())["streams"]["questions"]["metrics"] == {"accuracy": None}
     assert "Picture 0" in (tmp_path / "test.html").read_text()
+    with pytest.raises(ValueError, match=r"no predictions to write .*the evaluated streams \(pairs\) have none"):
+        write_predictions(tmp_path / "none", {"pairs": reports["pairs"]})

@@ -36,7 +36,7 @@ def uniperceiver_v1(
     ] = "sine",
     input_norm: Annotated[
         Literal["auto", "shared", "per_modality"],
-        typer.Option(help="One norm of the embeddings, or one each for pictures and texts. auto: as in the file."),
+        typer.Option(help="One norm for pictures and texts, or one each. auto: one each where a VQA file has two."),
     ] = "auto",
     heads: Annotated[
         int | None, typer.Option(min=1, help="Attention heads. Default: one for each 64 of width.")
@@ -60,20 +60,24 @@ def uniperceiver_v1(
     from uniperceiver.convert.uniperceiver_v1_checkpoint import ACCOUNT_FILE, save_conversion
     from uniperceiver.convert.uniperceiver_v1_file import ReleaseFile
     from uniperceiver.data.datasets.vqa import read_answers
+    from uniperceiver.data.datasets.yolo import read_class_names
 
-    options = V1Options(type_embedding, image_size, frames, positions, input_norm, heads, fold, _lines(classes))
+    options = V1Options(
+        type_embedding=type_embedding,
+        image_size=image_size,
+        frames=frames,
+        positions=positions,
+        input_norm=input_norm,
+        heads=heads,
+        fold=fold,
+        classes=read_class_names(classes) if classes else (),
+    )
     conversion = convert_uniperceiver_v1(ReleaseFile.read(file), options)
     save_conversion(conversion, out, vocabulary, read_answers(answers) if answers else (), length_penalty)
     for note in conversion.notes:
         typer.echo(note)
     typer.echo(f"names in the file: {conversion.report.summary()}; each of them: {out / ACCOUNT_FILE}")
     typer.echo(f"checkpoint: {out}")
-
-
-def _lines(file: Path | None) -> tuple[str, ...]:
-    """The lines of a text file that are not empty; none without one."""
-    listed = file.read_text(encoding="utf-8").split("\n") if file else []
-    return tuple(line.strip() for line in listed if line.strip())
 
 
 @app.command("to-uniperceiver-v1")

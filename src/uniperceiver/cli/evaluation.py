@@ -78,7 +78,7 @@ def evaluate(
     """
     from uniperceiver.config import load_train_config
     from uniperceiver.data.recognition.recognise import recognise
-    from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
+    from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint, write_predictions
     from uniperceiver.predictor.model_folders import find_checkpoint
 
     if config and data:
@@ -89,10 +89,12 @@ def evaluate(
     settings = load_train_config(config, places(path, values), {"model": str(folder)}) if config else None
     found = [entry for given in data or [] for entry in recognise(given)]
     report = out or _report_folder(model, folder) / "report.json"
-    reports = evaluate_checkpoint(folder, settings, stream, report, device, average, adapter, found, predictions)
+    reports = evaluate_checkpoint(folder, settings, stream, report, device, average, adapter, found)
     for name, measured in reports.items() if found else ():
         typer.echo(f"{name}: {measured.dataset}")
     typer.echo(f"report: {report.with_suffix('.html')}")
+    if predictions is not None:
+        typer.echo(f"predictions: {', '.join(map(str, write_predictions(predictions, reports)))}")
 
 
 def _report_folder(model: str, folder: Path) -> Path:

@@ -35,7 +35,6 @@ def evaluate_checkpoint(
     average: bool = False,
     adapter: Path | None = None,
     data: Sequence[FoundData] = (),
-    predictions: Path | None = None,
 ) -> dict[str, StreamReport]:
     """Evaluate the model in ``folder``, print a table, write ``report`` and beside it the same as HTML, with pictures.
 
@@ -49,7 +48,6 @@ def evaluate_checkpoint(
         average: evaluate the moving average of the weights (``weight_average`` in training) in their place.
         adapter: a file of prompts or low-rank updates (`uniperceiver.adapter`) to put onto the model.
         data: what was recognised, to evaluate on in place of ``config``'s data; streams are named by their tasks.
-        predictions: folder for ``STREAM.json``, the answers to questions as the official evaluation reads them.
 
     Raises:
         CheckpointError: not a checkpoint, or one without a training configuration while ``config`` is None.
@@ -69,18 +67,27 @@ def evaluate_checkpoint(
     reports: dict[str, StreamReport] = {}
     for name, stream in chosen.items():
         reports |= _evaluate_stream(checkpoint, name, stream)
-    if predictions is not None:
-        _write_predictions(predictions, reports)
     write_report(report, str(folder), reports)
     write_html_report(report.with_suffix(".html"), str(folder), reports, folder.parent / "log.jsonl")
     return reports
 
 
-def _write_predictions(folder: Path, reports: Mapping[str, StreamReport]) -> None:
-    for name, report in reports.items():
-        if report.result.predictions:
-            content = json.dumps(list(report.result.predictions), ensure_ascii=False)
-            write_whole(folder / f"{name}.json", content.encode())
+def write_predictions(folder: Path, reports: Mapping[str, StreamReport]) -> list[Path]:
+    """Write ``STREAM.json`` for every stream with answers to questions, as the official evaluation reads them.
+
+    Raises:
+        ValueError: no stream has any.
+    """
+    found = {folder / f"{name}.json": report.result.predictions for name, report in reports.items()}
+    written = {file: rows for file, rows in found.items() if rows}
+    if not written:
+        raise ValueError(
+            f"no predictions to write to {folder}: they are answers to questions with ids, and the evaluated streams "
+            f"({', '.join(reports)}) have none; leave out --predictions"
+        )
+    for file, rows in written.items():
+        write_whole(file, json.dumps(list(rows), ensure_ascii=False).encode())
+    return list(written)
 
 
 def _rows(checkpoint: Checkpoint, config: TrainConfig | None, folder: Path) -> dict[str, StreamConfig]:
