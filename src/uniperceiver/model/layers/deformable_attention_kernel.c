@@ -23,7 +23,9 @@ enum {
     /* Reads of a cell from which gathering a head's maps into one block pays for the copy: between 3, where it was
      * measured to lose (900 queries), and 64, where it gains (17,821 queries). */
     READS_THAT_PAY_FOR_A_COPY = 8,
-    CELLS_AHEAD = 24, /* prefetched while gathering: the cells of one head are too far apart for the processor to guess */
+    /* Prefetched, because what belongs to one head lies too far apart for the processor to guess: */
+    CELLS_AHEAD = 24,  /* while gathering */
+    QUERIES_AHEAD = 4, /* while sampling */
 };
 
 typedef struct {
@@ -75,6 +77,31 @@ typedef struct {
 
 typedef void (*Work)(const Call *call, const Workspace *space, const Part *part);
 
+static INLINE void prefetch(const float *from, int64_t count) {
+    for (int64_t i = 0; i < count; i += LINE / (int64_t)sizeof(float)) __builtin_prefetch(from + i);
+}
+
+static INLINE void prefetch_to_write(const float *from, int64_t count) {
+    for (int64_t i = 0; i < count; i += LINE / (int64_t)sizeof(float)) __builtin_prefetch(from + i, 1);
+}
+
+/* What the part's head reads and writes at a later query. */
+static INLINE void prefetch_query(const Call *call, const Part *part, int64_t query, const int is_backward) {
+    const Sizes *const sizes = call->sizes;
+    const int64_t count = sizes->levels * sizes->points, channels = sizes->channels;
+    const int64_t row = (part->picture * sizes->queries + query) * sizes->heads + part->head;
+    if (query >= part->last) return;
+    prefetch(call->locations + 2 * row * count, 2 * count);
+    prefetch(call->weights + row * count, count);
+    if (is_backward) {
+        prefetch(call->grad_out + row * channels, channels);
+        prefetch_to_write(call->grad_locations + 2 * row * count, 2 * count);
+        prefetch_to_write(call->grad_weights + row * count, count);
+    } else {
+        prefetch_to_write(call->out + row * channels, channels);
+    }
+}
+
 static INLINE void read_samples(Samples *samples, const float *restrict locations, const float *restrict weights) {
     if (samples->count == CHUNK) { /* a loop of known length becomes a few vectors */
         for (int i = 0; i < CHUNK; i++) samples->x[i] = locations[2 * i], samples->y[i] = locations[2 * i + 1];
@@ -114,8 +141,7 @@ static const float *gather_head(const Call *call, const Workspace *space, const 
     const float *cell = call->value + start_of_head(sizes, part);
     if (!space->maps) return cell;
     for (int64_t token = 0; token < sizes->tokens; token++, cell += step) {
-        if (token + CELLS_AHEAD < sizes->tokens)
-            for (int64_t c = 0; c < sizes->channels; c += 16) __builtin_prefetch(cell + CELLS_AHEAD * step + c);
+        if (token + CELLS_AHEAD < sizes->tokens) prefetch(cell + CELLS_AHEAD * step, sizes->channels);
         memcpy(space->maps + token * space->channels, cell, (size_t)sizes->channels * sizeof(float));
     }
     return space->maps;

@@ -160,6 +160,7 @@ static void NAME(forward)(const Call *call, const Workspace *space, const Part *
     const float *const maps = gather_head(call, space, part);
     for (int64_t query = part->first; query < part->last; query++) {
         const int64_t row = (part->picture * sizes->queries + query) * sizes->heads + part->head;
+        prefetch_query(call, part, query + QUERIES_AHEAD, 0);
         NAME(locate_query)(space, call, row);
         int64_t c = 0;
         for (; c + 2 * LANES <= space->channels; c += 2 * LANES) NAME(mix)(space, maps + c, space->row + c, 2);
@@ -175,6 +176,7 @@ static void NAME(backward)(const Call *call, const Workspace *space, const Part 
     float *const grads = start_gradient(call, space, part);
     for (int64_t query = part->first; query < part->last; query++) {
         const int64_t row = (part->picture * sizes->queries + query) * sizes->heads + part->head;
+        prefetch_query(call, part, query + QUERIES_AHEAD, 1);
         NAME(locate_query)(space, call, row);
         memcpy(space->row, call->grad_out + row * sizes->channels, (size_t)sizes->channels * sizeof(float));
         int64_t c = 0;
