@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from scipy.spatial import ConvexHull
 
 from uniperceiver.data.scenes import openmoji, tuxpaint
 from uniperceiver.data.scenes.openmoji import openmoji_cutouts
@@ -128,6 +127,8 @@ def _levels(picture: Image.Image) -> tuple[Image.Image, ...]:
 
 
 def _outline(picture: Image.Image) -> Outline:
+    from scipy.spatial import ConvexHull  # takes a quarter of a second, which predictions need not wait for
+
     opaque = np.asarray(picture.getchannel("A")) >= OPAQUE
     rows = np.flatnonzero(opaque.any(axis=1))
     if not len(rows):
