@@ -11,6 +11,7 @@ from uniperceiver.data.datasets.image_folder import ImageFolder
 
 def test_classes_are_the_sorted_folders(image_folder: Path) -> None:
     (image_folder / "cat" / "notes.txt").write_text("not a picture")
+    (image_folder / ".ipynb_checkpoints").mkdir()
     dataset = ImageFolder(ImageFolderConfig(str(image_folder)))
     assert dataset.names == ("cat", "dog")
     assert [dataset[i].label for i in range(len(dataset))] == [0] * 6 + [1] * 4

@@ -16,9 +16,10 @@ from uniperceiver.config import (
     VocConfig,
 )
 from uniperceiver.data.datasets.annotation_files import DatasetError
+from uniperceiver.data.doctor import pairs
 from uniperceiver.data.recognition.found import RecognitionError, split_of
 from uniperceiver.data.recognition.recognise import recognise
-from uniperceiver.data.recognition.tables import lists_videos
+from uniperceiver.data.recognition.tables import IMAGE_COLUMNS, TEXT_COLUMNS, lists_videos
 from uniperceiver.data.scenes.export import compose
 
 Write = Callable[[str], Path]
@@ -91,6 +92,21 @@ def test_composed_scenes_are_recognised_as_all_that_they_are(tmp_path: Path) -> 
     assert set(found) == {"coco_instances", "karpathy_captions", "vqa"}
     assert "not used" in found["coco_instances"].origin
     assert "instances_novel.json" in found["coco_instances"].origin
+
+
+def test_a_table_that_is_called_a_text_is_no_text(write_format: Write) -> None:
+    root = write_format("table")
+    (root / "pairs.csv").rename(root / "captions.txt")
+    for path in (root, root / "captions.txt"):
+        with pytest.raises(RecognitionError, match=r"begins as a table with the columns filename, caption: call it"):
+            recognise(path)
+
+
+def test_hidden_folders_are_no_classes(write_format: Write) -> None:
+    root = write_format("image_folder") / "train"
+    (root / ".thumbnails").mkdir()
+    (found,) = recognise(root)
+    assert found.group == "image_folder"
 
 
 def test_masks_of_voc_are_used_only_where_they_are(write_format: Write) -> None:
@@ -202,6 +218,11 @@ def test_columns_are_found_by_name(write_format: Write) -> None:
     (found,) = recognise(write_format("table"))
     assert isinstance(found.training, ImageTextPairsConfig)
     assert (found.training.image, found.training.text) == ("filename", "caption")
+
+
+def test_the_doctor_looks_at_every_table_that_is_trained_on() -> None:
+    assert set(IMAGE_COLUMNS) <= set(pairs.IMAGE_COLUMNS)
+    assert set(TEXT_COLUMNS) <= set(pairs.TEXT_COLUMNS)
 
 
 @pytest.mark.parametrize(

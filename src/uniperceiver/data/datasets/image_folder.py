@@ -17,7 +17,7 @@ class ImageFolder:
     """Labelled pictures; the class is the folder directly below ``root``, at whatever depth the picture lies in it.
 
     Classes are ordered as in the CSV of names, else by folder name; pictures by class, then by path. Files whose suffix
-    is not a picture's are left alone.
+    is not a picture's are left alone, and so are hidden folders.
     """
 
     names: tuple[str, ...]
@@ -33,7 +33,7 @@ class ImageFolder:
         self.root = Path(config.root)
         if not self.root.is_dir():
             raise DatasetError(f"no folder {self.root}: `root` should hold one folder of pictures per class")
-        present = sorted(path.name for path in self.root.iterdir() if path.is_dir())
+        present = [path.name for path in class_folders(self.root)]
         named = {folder: (folder,) for folder in present} if config.names is None else read_names(Path(config.names))
         unnamed = [folder for folder in present if folder not in named]
         if unnamed:
@@ -65,6 +65,11 @@ class ImageFolder:
 
     def __repr__(self) -> str:
         return f"image_folder {self.root} ({len(self)} pictures, {len(self.names)} classes)"
+
+
+def class_folders(root: Path) -> list[Path]:
+    """The folders directly below ``root`` by name, but for hidden ones, as programs leave them behind."""
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def read_names(path: Path) -> dict[str, tuple[str, ...]]:

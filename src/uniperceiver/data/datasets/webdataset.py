@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from uniperceiver.config import FoldConfig, WebDatasetConfig, WebDatasetPairsConfig
 from uniperceiver.data.datasets.annotation_files import DatasetError, is_in_fold
 from uniperceiver.data.datasets.json_rows import JsonRows
+from uniperceiver.data.datasets.yolo import read_class_names
 from uniperceiver.data.images import decode_image
 from uniperceiver.data.records import CaptionedImage, LabelledImage
 
@@ -100,7 +101,7 @@ class WebDataset(ShardedData):
             DatasetError: no shard or class names, a broken shard, a sample without picture or class, a class out of
                 range.
         """
-        self.names = _class_names(Path(config.classes))
+        self.names = read_class_names(Path(config.classes))
         super().__init__(config.shards, "cls", config.fold)
 
     def row(self, shard: Path, number: int, sample: Sample) -> list[Any]:
@@ -243,14 +244,3 @@ def expand_shards(pattern: str) -> list[Path]:
         absent = missing[0] if missing else pattern
         raise DatasetError(f"no shard {absent}: `shards` should name a file, or several with * or {{000..999}}")
     return found
-
-
-def _class_names(path: Path) -> tuple[str, ...]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise DatasetError(f"cannot read the class names {path}: {error.strerror}") from None
-    names = tuple(line.strip() for line in lines)
-    if not names or not all(names):
-        raise DatasetError(f"{path} should hold one class name a line, without blank lines")
-    return names

@@ -14,8 +14,10 @@ from uniperceiver.data.doctor.kinds import Kind
 from uniperceiver.data.doctor.parts import Part, folder_with, split_of
 from uniperceiver.data.doctor.texts import TextCheck, read_text
 
-IMAGE_COLUMNS = ("image", "image_path", "img_path", "filepath", "file_path", "filename", "file_name", "path", "file")
-TEXT_COLUMNS = ("caption", "captions", "text", "title", "sentence", "raw", "comment")
+IMAGE_COLUMNS = (
+    "image", "image_path", "img_path", "filepath", "file_path", "filename", "file_name", "path", "file", "img",
+)  # fmt: skip
+TEXT_COLUMNS = ("caption", "captions", "text", "title", "sentence", "raw", "comment", "sentences", "description")
 Rows = Sequence[tuple[str, dict[str, Any]]]
 """Where a row stands, and its fields."""
 

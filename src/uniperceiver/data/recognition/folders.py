@@ -12,7 +12,7 @@ from typing import Any
 from uniperceiver.config import HuggingFaceConfig, ImageFolderConfig, VocConfig, YoloConfig
 from uniperceiver.data.datasets.annotation_files import DatasetError, read_json_object
 from uniperceiver.data.datasets.hugging_face import saved_features, saved_folder
-from uniperceiver.data.datasets.image_folder import read_names
+from uniperceiver.data.datasets.image_folder import class_folders, read_names
 from uniperceiver.data.datasets.yolo import label_file, read_data_yaml
 from uniperceiver.data.images import PICTURE_SUFFIXES
 from uniperceiver.data.recognition.found import WORDS, Part, RecognitionError, Split, split_of
@@ -198,15 +198,14 @@ def _type(feature: Any) -> str:
 
 def class_folder_parts(root: Path) -> list[Part]:
     """One folder of pictures per class, in ``root`` or in its folders ``train``, ``val`` and ``test``."""
-    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    parted = [path for path in folders if path.name.lower() in WORDS and _has_class_folders(path)]
+    parted = [path for path in class_folders(root) if path.name.lower() in WORDS and _has_class_folders(path)]
     if parted:
         return [_class_folders(path, root, split_of(path.name)) for path in parted]
     return [_class_folders(root, root, None)] if _has_class_folders(root) else []
 
 
 def _has_class_folders(root: Path) -> bool:
-    folders = [path for path in root.iterdir() if path.is_dir()]
+    folders = class_folders(root)
     with_pictures = [path for path in folders if any(p.suffix.lower() in PICTURE_SUFFIXES for p in path.iterdir())]
     return len(with_pictures) >= 2 and len(with_pictures) == len(folders)
 
@@ -218,7 +217,7 @@ def _class_folders(root: Path, around: Path, split: Split | None) -> Part:
 
 def _names_table(root: Path, around: Path) -> str | None:
     """A CSV in ``around`` that names every class folder of ``root``."""
-    folders = {path.name for path in root.iterdir() if path.is_dir()}
+    folders = {path.name for path in class_folders(root)}
     for file in sorted(around.glob("*.csv")):
         try:
             if folders <= set(read_names(file)):

@@ -19,7 +19,7 @@ from uniperceiver.data.datasets.image_text_pairs import LINES_SUFFIXES, LONGEST_
 from uniperceiver.data.datasets.video_captions import MSVD_COLUMNS
 from uniperceiver.data.datasets.video_csv import KINETICS_COLUMNS
 from uniperceiver.data.images import VIDEO_SUFFIXES
-from uniperceiver.data.recognition.found import Part, split_along
+from uniperceiver.data.recognition.found import Part, RecognitionError, split_along
 from uniperceiver.data.recognition.glue import glue_part
 from uniperceiver.data.recognition.picture_folders import picture_folder
 from uniperceiver.data.recognition.videos import OF_CAPTIONS, OF_KINETICS, folder_of_videos, video_captions_part
@@ -109,7 +109,17 @@ def _is_of_kinetics(header: str) -> bool:
 
 
 def text_part(file: Path) -> Part:
-    """A text file as texts."""
+    """A text file as texts.
+
+    Raises:
+        RecognitionError: it is a table of pictures and texts, as Flickr8k's ``captions.txt``.
+    """
+    columns = [name.strip().lower() for name in re.split(r"[,\t]", _first_line(file))]
+    if set(columns) & set(IMAGE_COLUMNS) and set(columns) & set(TEXT_COLUMNS):
+        raise RecognitionError(
+            f"{file} begins as a table with the columns {', '.join(columns)}: call it .csv, or .tsv where tabs part "
+            "them, so that its pictures are found"
+        )
     config = PlainTextConfig(str(file))
     return Part(config, file, split_along(file), config.kind)
 
