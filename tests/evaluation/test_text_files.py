@@ -92,3 +92,7 @@ def test_answers_in_all_and_by_type(write) -> None:
     assert scores.metrics["accuracy"] == pytest.approx((1 + 0.6) / 2)
     with pytest.raises(PredictionFileError, match=r"each of 2 questions: 1 are missing \[1\]"):
         score_answers(write("found.json", found[:1]), truth)
+    for answers in (["yes"], "yes", [], [{"text": "yes"}]):
+        bare = write("bare.json", {"annotations": [{"question_id": 1, "answers": answers}]})
+        with pytest.raises(PredictionFileError, match="question 1 should have a list of objects with `answer`"):
+            score_answers(write("found.json", found[1:]), bare)

@@ -93,6 +93,7 @@ def score_answers(predictions: Path, annotations: Path) -> FileScores:
     truth = read_annotations(annotations, "annotations", "question_id", "answers")
     one_each([row["question_id"] for row in rows], [row["question_id"] for row in truth], "questions", predictions)
     answer_of = {row["question_id"]: str(row["answer"]) for row in rows}
+    _check_people(truth, annotations)
     metrics = {"accuracy": _accuracy(truth, answer_of)}
     for kind in sorted({str(row["answer_type"]) for row in truth if "answer_type" in row}):
         chosen = [row for row in truth if row.get("answer_type") == kind]
@@ -101,6 +102,16 @@ def score_answers(predictions: Path, annotations: Path) -> FileScores:
         "Official VQA accuracy after normalisation: min(1, agreeing people / 3), averaged over leaving out each person."
     )
     return FileScores(metrics, len(truth), "questions", protocol)
+
+
+def _check_people(truth: list[dict[str, Any]], path: Path) -> None:
+    for row in truth:
+        answers = row["answers"] if isinstance(row["answers"], list) else []
+        if not answers or not all(isinstance(answer, dict) and "answer" in answer for answer in answers):
+            raise PredictionFileError(
+                f"{path}: question {row['question_id']} should have a list of objects with `answer`, at least one, got "
+                f"{str(row['answers'])[:60]!r}"
+            )
 
 
 def _accuracy(truth: list[dict[str, Any]], answer_of: dict[Any, str]) -> float:

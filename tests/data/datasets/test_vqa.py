@@ -53,6 +53,28 @@ def test_a_record_has_the_other_questions_about_its_picture(make: Any) -> None:
     assert dataset[1].others == ()
 
 
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        (["yes", "no"], r"annotations\[0\], one of its answers should be an object with answer, got 'yes'"),
+        ([{"text": "yes"}], r"annotations\[0\], one of its answers has no answer"),
+        ("yes", r"annotations\[0\] should have a list of answers, got 'yes'"),
+    ],
+)
+def test_answers_of_another_format_are_named(
+    write_picture: Callable[..., Path],
+    write_json: Callable[[str, Any], str],
+    tmp_path: Path,
+    answers: Any,
+    message: str,
+) -> None:
+    write_picture("images/42.png")
+    asked = write_json("questions.json", {"questions": [question(1, 42)]})
+    annotated = write_json("annotations.json", {"annotations": [{"question_id": 1, "answers": answers}]})
+    with pytest.raises(DatasetError, match=message):
+        Vqa(VqaConfig(asked, annotated, str(tmp_path / "images")))
+
+
 def test_errors_name_the_question(make: Any, write_picture: Callable[..., Path]) -> None:
     with pytest.raises(DatasetError, match=r"no answers to question 2"):
         make([question(2, 42)], {1: ["yes"]})

@@ -98,7 +98,12 @@ def _annotations(path: Path) -> dict[int | str, tuple[list[str], str | None]]:
     """Question id → answers and their type."""
     found: dict[int | str, tuple[list[str], str | None]] = {}
     for position, entry in enumerate(read_json_object(path, "annotations")["annotations"]):
-        require_fields(entry, f"{path}: annotations[{position}]", "question_id", "answers")
+        where = f"{path}: annotations[{position}]"
+        require_fields(entry, where, "question_id", "answers")
+        if not isinstance(entry["answers"], list):
+            raise DatasetError(f"{where} should have a list of answers, got {str(entry['answers'])[:60]!r}")
+        for answer in entry["answers"]:
+            require_fields(answer, f"{where}, one of its answers", "answer")
         answer_type = str(entry["answer_type"]) if "answer_type" in entry else None
         found[entry["question_id"]] = [str(answer["answer"]) for answer in entry["answers"]], answer_type
     return found
