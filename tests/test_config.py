@@ -93,6 +93,13 @@ def test_unknown_names_list_what_there_is(tmp_path: Path) -> None:
         load_config(str(tmp_path / "missing.yaml"))
 
 
+def test_a_file_that_is_not_yaml_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("streams: [a\n")
+    with pytest.raises(ConfigError, match=r"mine\.yaml is not YAML"):
+        load_train_config(str(path))
+
+
 def test_a_value_that_nothing_asks_for_is_an_error() -> None:
     given = {"cutouts": "shapes", "names": "10", "held_out": "2", "with_relatives": "false"}
     with pytest.raises(ConfigError, match=r"no place \$\{precision\}: it has cutouts,.* extends: \{config: demo\}"):

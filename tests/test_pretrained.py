@@ -90,6 +90,12 @@ def test_torch_files_are_read_without_executing_anything(tmp_path: Path, monkeyp
         read_weights(str(tmp_path))
 
 
+def test_a_broken_safetensors_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cut.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(ValueError, match=r"cut\.safetensors is no safetensors file, or broken"):
+        read_weights(str(tmp_path / "cut.safetensors"))
+
+
 def test_hub_files_come_from_its_cache_when_offline(tmp_path: Path) -> None:
     repository = tmp_path / "models--owner--name"
     (repository / "refs").mkdir(parents=True)

@@ -21,6 +21,7 @@ from typing import Any
 from zipfile import ZipFile, is_zipfile
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -171,7 +172,10 @@ def _from_hub(repository: str, name: str) -> Path:
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of one safetensors or torch file."""
     if path.suffix == ".safetensors":
-        return load_file(path)
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path} is no safetensors file, or broken: {error}") from None
     if is_zipfile(path) and any("/code/" in name for name in ZipFile(path).namelist()):
         raise ValueError(
             f"{path} is a TorchScript archive, which holds code and is not opened: save its state dict as safetensors "

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from uniperceiver.checkpoint import load_checkpoint
-from uniperceiver.config import ConfigError, load_train_config
+from uniperceiver.config import ConfigError, OptimizerConfig, load_train_config
 from uniperceiver.reproduction.runs import execute, plan_run, read_result
 from uniperceiver.reproduction.variation import Variation
 from uniperceiver.training.train import Training, initial
@@ -56,8 +56,11 @@ def test_a_folder_with_another_configuration_is_not_taken_for_this_one(make_base
     execute(plan_run(baseline, Variation(("pairs",)), 1, tmp_path / "runs"), "cpu", keeps_checkpoint=False)
     (tmp_path / "runs").rename(tmp_path / "moved")
     assert plan_run(baseline, Variation(("pairs",)), 1, tmp_path / "moved").is_finished
-    with pytest.raises(ConfigError, match="run of another configuration"):
+    with pytest.raises(ConfigError, match=r"run of another configuration \(it has \d steps, \d are wanted\)"):
         plan_run(make_baseline("labels", "pairs", steps=9), Variation(("pairs",)), 1, tmp_path / "moved")
+    faster = replace(baseline, training=replace(baseline.training, optimizer=OptimizerConfig(learning_rate=0.5)))
+    with pytest.raises(ConfigError, match="run of another configuration: give another --out"):
+        plan_run(faster, Variation(("pairs",)), 1, tmp_path / "moved")
 
 
 def test_two_processes_train_a_run(make_baseline, tmp_path: Path) -> None:

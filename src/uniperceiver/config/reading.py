@@ -49,8 +49,8 @@ def read_yaml(
     by key, everything else replaces what is there.
 
     Raises:
-        ConfigError: no such configuration, a ``${name}`` without a value, a value without
-            a ``${name}``, or an ``extends`` of another form.
+        ConfigError: no such configuration, one that is not YAML, a ``${name}`` without a value, a value without a
+            ``${name}``, or an ``extends`` of another form.
     """
     path = Path(name_or_path)
     if path.suffix in {".yaml", ".yml"}:
@@ -77,7 +77,10 @@ def read_yaml(
             f"{name_or_path} has no place ${{{unknown[0]}}}: {has}. Other settings are changed in a YAML of your own "
             f"that begins with extends: {{config: {name_or_path}}} (docs/training.md)"
         )
-    content = yaml.safe_load(template.substitute(filled))
+    try:
+        content = yaml.safe_load(template.substitute(filled))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name_or_path} is not YAML: {error}") from None
     if not isinstance(content, dict) or "extends" not in content:
         return content
     start = from_data(_Extends, content.pop("extends"), f"extends of {name_or_path}")

@@ -70,9 +70,11 @@ def _check_unchanged(run: Run) -> None:
     # The folder may have been moved since.
     training = replace(load_train_config(str(written)), model=run.training.model)
     if training != run.training or load_config(str(run.folder / "model.yaml")) != run.model:
+        theirs, wanted = training.schedule.steps, run.training.schedule.steps
+        steps = f" (it has {theirs} steps, {wanted} are wanted)" if theirs != wanted else ""
         raise ConfigError(
-            f"{run.folder} is a run of another configuration (it has {training.schedule.steps} steps, "
-            f"{run.training.schedule.steps} are wanted): give another --out, or remove the folder to run it anew"
+            f"{run.folder} is a run of another configuration{steps}: give another --out, or remove the folder to run "
+            "it anew"
         )
 
 
