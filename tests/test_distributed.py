@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from uniperceiver.distributed import gather, gather_with_gradient, mean_over_all, mean_over_ranks, rank, world_size
+from uniperceiver.distributed import (
+    gather,
+    gather_with_gradient,
+    mean_over_all,
+    mean_over_ranks,
+    own_device,
+    rank,
+    world_size,
+)
 
 
 def test_one_process_needs_no_collectives() -> None:
@@ -20,6 +29,14 @@ def test_one_process_needs_no_collectives() -> None:
     nothing = mean_over_all(rows[:0, 0])
     nothing.backward()
     assert nothing == 0
+
+
+def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "99")
+    assert own_device("cpu") == torch.device("cpu")
+    for device, name in (("gpu", "gpu"), ("cuda", "cuda:99"), ("cuda:98", "cuda:98")):
+        with pytest.raises(ValueError, match=f"cannot compute on the device {name}: "):
+            own_device(device)
 
 
 def work(index: int, folder: Path) -> None:

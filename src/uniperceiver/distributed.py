@@ -38,11 +38,28 @@ def joined_processes(device: torch.device) -> Iterator[None]:
 
 
 def own_device(device: torch.device | str) -> torch.device:
-    """The device of this process: of several GPUs of a machine, each of its processes takes another."""
-    device = torch.device(device)
-    if device.type == "cuda" and device.index is None:
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    return device
+    """The device of this process: of several GPUs of a machine, each of its processes takes another.
+
+    Raises:
+        ValueError: as `usable_device`.
+    """
+    if str(device) == "cuda":
+        return usable_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+    return usable_device(device)
+
+
+def usable_device(device: torch.device | str) -> torch.device:
+    """A device, once sure that something can be computed on it.
+
+    Raises:
+        ValueError: PyTorch knows no device of this name, or there is none here.
+    """
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:  # an AssertionError where PyTorch was built without CUDA
+        raise ValueError(f"cannot compute on the device {device}: {str(error).splitlines()[0]}") from None
+    return found
 
 
 def world_size() -> int:

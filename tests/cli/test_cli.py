@@ -59,6 +59,19 @@ def test_every_command_has_help(
     assert all(name in said for name in shown)
 
 
+def test_a_device_that_is_not_there_is_one_line(
+    train_yaml: Path, untrained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = ["--path", f"root={data}"]
+    for words in (
+        ["train", train_yaml, "--out", tmp_path / "run", *places],
+        ["evaluate", untrained, "--config", train_yaml, *places],
+        ["classify", data, "--labels", "dog, cat", "--model", untrained],
+    ):
+        assert run(*words, "--device", "gpu") == 2
+        assert capsys.readouterr().err.startswith("uniperceiver: cannot compute on the device gpu: ")
+
+
 def test_help_does_not_import_torch() -> None:
     code = "import sys, uniperceiver.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

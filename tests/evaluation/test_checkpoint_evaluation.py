@@ -84,9 +84,11 @@ def test_names_that_training_never_saw_are_evaluated_among_themselves(
     assert "held-out names" in reports["pairs-held-out"].dataset
 
 
-def test_the_json_cannot_be_where_the_html_goes(tmp_path: Path) -> None:
+def test_the_json_cannot_be_where_the_html_goes_nor_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"name it \.json"):
         evaluate_checkpoint(tmp_path, None, None, tmp_path / "report.html")
+    with pytest.raises(ValueError, match="is a folder: name the file in it"):
+        evaluate_checkpoint(tmp_path, None, None, tmp_path)
 
 
 def test_answers_are_written_as_the_official_evaluation_reads_them(

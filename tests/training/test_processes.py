@@ -8,9 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from uniperceiver.checkpoint import load_checkpoint
+from uniperceiver.checkpoint import CheckpointError, load_checkpoint
 from uniperceiver.config import load_train_config
 from uniperceiver.training.processes import train_in_processes
+
+
+def test_what_is_in_the_way_is_said_before_a_process_is_started(
+    train_yaml: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uniperceiver.training.processes.elastic_launch", None)
+    config = load_train_config(str(train_yaml), {"root": str(data)})
+    with pytest.raises(CheckpointError, match=r"no checkpoint .* to go on from"):
+        train_in_processes(config, tmp_path / "run", processes=2, resume=True)
+    (tmp_path / "run" / "checkpoint").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="exists already"):
+        train_in_processes(config, tmp_path / "run", processes=2)
 
 
 @pytest.mark.slow

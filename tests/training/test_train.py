@@ -137,6 +137,8 @@ def test_an_existing_training_is_never_overwritten(config: TrainConfig, tmp_path
         train(config, tmp_path / "run")
     with pytest.raises(CheckpointError, match="not a checkpoint"):
         train(config, tmp_path / "run", resume=True)
+    with pytest.raises(CheckpointError, match=r"no checkpoint .* to go on from"):
+        train(config, tmp_path / "other", resume=True)
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change(config: TrainConfig, tmp_path: Path) -> None:

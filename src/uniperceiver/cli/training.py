@@ -170,7 +170,9 @@ def demo(
     cutouts: Annotated[
         str | None, typer.Option(help="shapes, openmoji, or a folder of transparent PNGs. Default: openmoji if there.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the weights and the order of the data; the scenes stay the same.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the weights and the order of the data; the scenes stay the same.")
+    ] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
     processes: Annotated[int, typer.Option(min=1, help="Training processes; the cores are divided among them.")] = 1,
     device: Device = "cpu",

@@ -15,6 +15,7 @@ from uniperceiver.config import ConfigError, StreamConfig, TrainConfig
 from uniperceiver.data.datasets import Dataset
 from uniperceiver.data.recognition.found import FoundData
 from uniperceiver.data.transforms import test_transform
+from uniperceiver.distributed import usable_device
 from uniperceiver.evaluation.evaluate import evaluate
 from uniperceiver.evaluation.example_collection import ExampleCollector
 from uniperceiver.evaluation.html_report import write_html_report
@@ -52,11 +53,13 @@ def evaluate_checkpoint(
     Raises:
         CheckpointError: not a checkpoint, or one without a training configuration while ``config`` is None.
         ConfigError: a stream that is unknown or has no evaluation data.
-        ValueError: ``report`` has the name of the HTML file.
+        ValueError: ``report`` has the name of the HTML file, or is a folder; or there is no such device.
     """
     if report.suffix == ".html":
         raise ValueError(f"--out {report} is where the JSON goes: name it .json, the HTML file is written beside it")
-    checkpoint = load_checkpoint(folder, device, average)
+    if report.is_dir():
+        raise ValueError(f"--out {report} is a folder: name the file in it that the JSON goes to, report.json")
+    checkpoint = load_checkpoint(folder, usable_device(device), average)
     if adapter is not None:
         checkpoint = adapted(checkpoint, adapter)
     if data:

@@ -17,6 +17,7 @@ from uniperceiver.adapter import adapted
 from uniperceiver.checkpoint import Checkpoint, load_checkpoint
 from uniperceiver.config import Precision, TaskKind
 from uniperceiver.data.records import QuestionedImage, Record, TextRecord
+from uniperceiver.distributed import usable_device
 from uniperceiver.likelihood import similarity
 from uniperceiver.model.image_encoder import ImageFeatures
 from uniperceiver.precision import computed_in, inference
@@ -85,7 +86,7 @@ class Predictor:
         if precision not in get_args(Precision):
             raise ValueError(f"precision is one of {', '.join(get_args(Precision))}, got {precision!r}")
         self.checkpoint = checkpoint
-        self.device = torch.device(device)
+        self.device = usable_device(device)
         self.model = checkpoint.model.to(self.device).eval()
         self.batch_size = batch_size
         self.precision = computed_in(precision, self.device)

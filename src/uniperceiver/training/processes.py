@@ -14,6 +14,8 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from uniperceiver.allocator import KEPT_HEAP
 from uniperceiver.config import TrainConfig
+from uniperceiver.training.checkpoint_keeping import NEWEST
+from uniperceiver.training.start import check_beginning
 from uniperceiver.training.train import train
 
 
@@ -30,9 +32,11 @@ def train_in_processes(
     A step has the configured batch in every process. One process gains too: its heap is kept (`allocator.KEPT_HEAP`).
 
     Raises:
+        CheckpointError: as `train`, before a process is started.
         ChildProcessError: a process failed; its own error is above it on stderr.
         SystemExit: SIGTERM or SIGINT ended them, with a checkpoint, as it ends `train`.
     """
+    check_beginning(folder / NEWEST, resume)
     settings = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -51,7 +55,7 @@ def train_in_processes(
         except ChildFailedError as error:
             _, failure = error.get_first_failure()
             raise ChildProcessError(f"training process {failure.local_rank} failed: {_reason(failure)}") from None
-    return folder / "checkpoint"
+    return folder / NEWEST
 
 
 def _reason(failure: ProcessFailure) -> str:

@@ -38,14 +38,25 @@ def starting_point(config: TrainConfig, written: Path, resume: bool) -> Checkpoi
     """The checkpoint that training goes on from, with its state, or without ``resume`` what it begins with.
 
     Raises:
+        CheckpointError: as `check_beginning`, or what is at ``written`` cannot be gone on from.
+    """
+    check_beginning(written, resume)
+    if resume:
+        return replace(load_checkpoint(written), state=load_training_state(written))
+    return initial(config)
+
+
+def check_beginning(written: Path, resume: bool) -> None:
+    """Make sure that there is a checkpoint at ``written`` to go on from, or none in the way; nothing is read.
+
+    Raises:
         CheckpointError: ``resume`` without a checkpoint at ``written``, or a checkpoint there without ``resume``.
     """
     recover(written)
-    if resume:
-        return replace(load_checkpoint(written), state=load_training_state(written))
-    if written.exists():
+    if resume and not written.exists():
+        raise CheckpointError(f"there is no checkpoint {written} to go on from: leave out --resume, or give its --out")
+    if written.exists() and not resume:
         raise CheckpointError(f"{written} exists already: resume it with --resume, or choose another --out")
-    return initial(config)
 
 
 def initial(config: TrainConfig) -> Checkpoint:
