@@ -22,9 +22,8 @@ from uniperceiver.predictions import Detection
 _PROTOCOL = (
     "COCO evaluation, at most 100 objects per image, crowds ignored, sizes by annotated area.{masks} agnostic_…: "
     "whatever the class. located: annotated objects that a box overlaps with IoU 0.5 or more; named: of these, the "
-    "share whose best-scored such box has the right class. Baseline: the mean box of every class of the training data "
-    "(of classes it lacks: of these data), filled, scored by its frequency; for named, the most frequent class of the "
-    "annotated objects."
+    "share whose best-scored such box has the right class. Baseline: the mean box of every class of the training data, "
+    "filled, scored by its frequency; for named, the most frequent class of the annotated objects."
 )
 
 
