@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from uniperceiver.checkpoint import Checkpoint
-from uniperceiver.config import FoldConfig, FrameSamplingConfig, ModelConfig, TaskConfig, VideoCsvConfig
+from uniperceiver.config import (
+    FoldConfig,
+    FrameSamplingConfig,
+    ImageFolderConfig,
+    ModelConfig,
+    TaskConfig,
+    VideoCsvConfig,
+)
 from uniperceiver.data.recognition.found import FoundData
 from uniperceiver.data.recognition.recognise import recognise
 from uniperceiver.data.recognition.training_plan import training_plan
@@ -28,6 +35,31 @@ def test_data_the_model_knows_is_held_out_as_in_training_and_other_data_is_used_
     assert streams["classification"].evaluation.fold == FoldConfig(10, held_out=True)  # type: ignore[union-attr]
     assert streams["detection"].evaluation.fold is None  # type: ignore[union-attr]
     assert streams["detection"].dataset == streams["detection"].evaluation
+
+
+def test_the_fold_that_training_held_out_is_used_whatever_it_is(
+    checkpoint: Checkpoint, untrained: Path, data: Path
+) -> None:
+    """Of a configuration with folds of its own, as `realdata`'s; recognition would hold out every tenth record."""
+    found = recognise(data / "folders")
+    plan = training_plan(found, str(untrained))
+    row = plan.streams["classification"]
+    fold = FoldConfig(3, held_out=False)
+    own = replace(plan, streams={"mine": replace(row, dataset=replace(row.dataset, fold=fold))})  # type: ignore[call-arg]
+    _, streams = prepared_for(replace(checkpoint, training=own), found, untrained)
+    evaluated = streams["classification"]
+    assert evaluated.dataset == own.streams["mine"].dataset
+    assert evaluated.evaluation == replace(evaluated.dataset, fold=FoldConfig(3, held_out=True))  # type: ignore[call-arg]
+
+
+def test_a_training_part_that_the_model_knows_gives_the_baselines(checkpoint: Checkpoint, untrained: Path) -> None:
+    train, val = ImageFolderConfig("train"), ImageFolderConfig("val")
+    found = [FoundData("image_folder", train, val, "")]
+    _, streams = prepared_for(checkpoint, found, untrained)
+    assert (streams["classification"].dataset, streams["classification"].evaluation) == (val, val)
+    known = replace(checkpoint, training=training_plan(found, str(untrained)))
+    _, streams = prepared_for(known, found, untrained)
+    assert (streams["classification"].dataset, streams["classification"].evaluation) == (train, val)
 
 
 def test_videos_are_the_same_data_whichever_frames_are_looked_at() -> None:

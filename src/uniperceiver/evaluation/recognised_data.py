@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from uniperceiver.checkpoint import Checkpoint
-from uniperceiver.config import GlueConfig, ScenesConfig, StreamConfig, TaskConfig, to_data
+from uniperceiver.config import DatasetConfig, GlueConfig, ScenesConfig, StreamConfig, TaskConfig, to_data
 from uniperceiver.data.recognition.found import FoundData
 from uniperceiver.data.recognition.training_plan import training_plan
 from uniperceiver.stored_tasks import StoredTask
@@ -33,12 +33,11 @@ def prepared_for(
     Raises:
         RecognitionError: data that the network cannot take.
     """
-    trained = checkpoint.training
-    seen = [] if trained is None else [_located(stream.dataset) for stream in trained.streams.values()]
+    trained = [] if checkpoint.training is None else [row.dataset for row in checkpoint.training.streams.values()]
     streams: dict[str, StreamConfig] = {}
     tasks: dict[str, StoredTask] = {}
     for name, planned in training_plan(data, str(folder)).streams.items():
-        stream = planned if _located(planned.dataset) in seen else _whole(planned)
+        stream = _unseen(planned, trained)
         stored = checkpoint.task_of(planned.task.kind)
         if stored is not None:
             stream = replace(stream, task=_asked(stored.config, planned))
@@ -56,21 +55,29 @@ def _asked(trained: TaskConfig, planned: StreamConfig) -> TaskConfig:
     return trained if crops == 1 else replace(trained, image=replace(trained.image, crops=crops))
 
 
-def _whole(stream: StreamConfig) -> StreamConfig:
-    """On all of the evaluation part, of which recognition holds out a fold where there is no other part.
+def _unseen(planned: StreamConfig, trained: Sequence[DatasetConfig]) -> StreamConfig:
+    """On all of the evaluation part; on what was held out where the model was trained on a fold of it.
 
-    The training part is left alone: it may have other classes, and the model was not trained on it.
+    Recognition holds out a fold where there is no other part; here that is undone. The training part gives the trivial
+    baselines where the model was trained on it. Else it is left alone: it may have other classes.
     """
-    part = stream.evaluation
+    part = planned.evaluation
     assert part is not None
     assert not isinstance(part, ScenesConfig)  # no files are recognised as scenes
+    for data in trained:
+        fold: Any = None if isinstance(data, ScenesConfig) else data.fold
+        if fold is not None and _located(data) == _located(part):
+            held_out = replace(fold, held_out=not fold.held_out)
+            return replace(planned, dataset=replace(part, fold=fold), evaluation=replace(part, fold=held_out))
+        if fold is None and _located(data) == _located(planned.dataset) != _located(part):
+            return planned
     whole = replace(part, fold=None)
-    return replace(stream, dataset=whole, evaluation=whole)
+    return replace(planned, dataset=whole, evaluation=whole)
 
 
 def _located(config: Any) -> dict[str, Any]:
-    """A data set as plain data, the same however its paths are written and whichever frames are looked at."""
-    return {key: _resolved(value) for key, value in to_data(config).items() if key != "sampling"}
+    """A data set as plain data, the same however its paths are written, whichever frames and fold are looked at."""
+    return {key: _resolved(value) for key, value in to_data(config).items() if key not in {"sampling", "fold"}}
 
 
 def _resolved(value: Any) -> Any:
