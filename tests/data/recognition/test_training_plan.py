@@ -29,6 +29,17 @@ def test_the_yaml_is_the_same_training(write_format: Callable[[str], Path], tmp_
     assert "seed" not in path.read_text()  # what is default is left out
 
 
+def test_the_recipe_is_that_of_realdata(write_format: Callable[[str], Path]) -> None:
+    found = [entry for name in ("coco_instances", "karpathy", "plain_text") for entry in recognise(write_format(name))]
+    plan = training_plan(found, "nano")
+    measured = load_train_config("realdata", dict.fromkeys(("cifar", "imagenet", "coco", "flickr"), "data"))
+    assert (plan.optimizer, plan.proposal_loss) == (measured.optimizer, measured.proposal_loss)
+    tasks = {row.task.kind: row for row in measured.streams.values() if row.task.kind != "classification"}
+    assert len(tasks) == len(plan.streams) == 4
+    for row in plan.streams.values():
+        assert (row.task, row.batch_size) == (tasks[row.task.kind].task, tasks[row.task.kind].batch_size)
+
+
 def test_streams_of_one_task_share_its_weight(write_format: Callable[[str], Path]) -> None:
     found = [entry for name in ("coco_captions", "karpathy") for entry in recognise(write_format(name))]
     plan = training_plan(found, "nano")
@@ -62,6 +73,7 @@ def test_a_network_of_patches_gets_pictures_of_its_size_and_as_many_frames_as_it
     assert set(plan.streams) == {"classification", "captioning", "retrieval", "classification_2"}
     assert all((row.task.image.train, row.task.image.test) == (32, 32) for row in plan.streams.values())
     assert not any(row.task.image.squeeze for row in plan.streams.values())
+    assert all(row.task.slots for row in plan.streams.values())
     assert plan.streams["classification"].dataset.sampling.frames == 4
     assert plan.streams["captioning"].evaluation.sampling.frames == 4
     with pytest.raises(RecognitionError, match="has no regions: give --model a network of v2"):

@@ -53,7 +53,21 @@ SMALL = ImageSizeConfig(train=160, test=160, scale=(0.6, 1.0))
 TASKS: dict[TaskKind, tuple[TaskConfig, int]] = {
     "detection": (TaskConfig("detection", ImageSizeConfig(train=224, test=224, test_longest=320, scale=(0.5, 1.5))), 8),
     "classification": (TaskConfig("classification", ImageSizeConfig(train=160, test=160, scale=(0.3, 1.0))), 24),
-    "captioning": (TaskConfig("captioning", SMALL, max_tokens=24, vocabulary_from_data=True), 16),
+    "captioning": (
+        TaskConfig(
+            "captioning",
+            SMALL,
+            max_tokens=24,
+            vocabulary_from_data=True,
+            sampled_candidates=512,
+            captions_per_image=4,
+            slots=False,
+            beams=4,
+            length_penalty=1.0,
+            no_repeat_ngram_size=3,
+        ),
+        16,
+    ),
     "retrieval": (TaskConfig("retrieval", SMALL, max_tokens=32), 24),
     "masked_language_modeling": (
         TaskConfig("masked_language_modeling", max_tokens=32, vocabulary_from_data=True, sampled_candidates=512),
@@ -62,7 +76,7 @@ TASKS: dict[TaskKind, tuple[TaskConfig, int]] = {
     "visual_question_answering": (TaskConfig("visual_question_answering", SMALL, max_tokens=32), 24),
     "text_classification": (TaskConfig("text_classification", max_tokens=128), 16),
 }
-"""Task → its settings and batch size, made for `nano` on a small machine."""
+"""Task → its settings and batch size, made for `nano` on a small machine: those of ``realdata`` for its tasks."""
 V1_CLIPS = 4
 """Of a video of Kinetics in evaluation (spec/uni_perceiver_v1_moe.md, 8), each in three crops: 12 views."""
 
@@ -99,9 +113,14 @@ def training_plan(data: Sequence[FoundData], model: str) -> TrainConfig:
         streams=streams,
         schedule=ScheduleConfig(STEPS, warmup_steps=100, decay="cosine", constant=0.3, final=0.02),
         optimizer=OptimizerConfig(
-            learning_rate=4e-4, weight_decay=1e-2, text_encoder_scale=0.2, proposals_scale=1.0, decoder_scale=0.2
+            equal_say="steps",
+            learning_rate=4e-4,
+            weight_decay=1e-2,
+            text_encoder_scale=0.2,
+            proposals_scale=1.0,
+            decoder_scale=0.15,
         ),
-        proposal_loss=ProposalLossConfig(points=256),
+        proposal_loss=ProposalLossConfig(points=256, names=4.0, objectness=4.0),
         precision="auto",
         log_every=20,
         checkpoint_every=500,
@@ -125,9 +144,9 @@ def _is_of_videos(entry: FoundData) -> bool:
 
 
 def _of_patches(task: TaskConfig, image: PatchEncoderConfig) -> TaskConfig:
-    """The same task for a network whose places are those of one size of pictures."""
+    """The same task for a network whose places are those of one size of pictures, and which writes in slots (v1)."""
     size = replace(task.image, train=image.image_size, test=image.image_size, squeeze=False)
-    return replace(task, image=size)
+    return replace(task, image=size, slots=True)
 
 
 def _of_videos(task: TaskConfig, data: DatasetConfig) -> TaskConfig:
