@@ -127,6 +127,8 @@ def test_values_that_do_not_fit_together_are_refused() -> None:
         UnifiedDecoderConfig(width=100, heads=12)
     with pytest.raises(ValueError, match="divisible"):
         ProposalConfig(width=60)
+    with pytest.raises(ValueError, match="less than or equal to 1"):
+        UnifiedDecoderConfig(drop_path=(0.0, 1.5))
     with pytest.raises(ValueError, match="oversample"):  # fewer candidates than points to choose from them
         ProposalLossConfig(oversample=0.5)
     with pytest.raises(ValueError, match="mt_adamw normalises"):

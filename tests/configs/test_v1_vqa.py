@@ -29,7 +29,7 @@ def test_the_numbers_are_those_of_the_released_configuration() -> None:
     assert (optimizer.name, optimizer.learning_rate, optimizer.weight_decay) == ("adamw", 4e-5, 0.05)
     assert (optimizer.betas, optimizer.eps, optimizer.clip_norm) == ((0.9, 0.999), 1e-8, None)
     assert optimizer.text_encoder_scale == optimizer.projections_scale == optimizer.decoder_scale == 1.0
-    assert (config.fixed_temperature, config.drop_path) == (0.03, 0.1 / 2)
+    assert (config.fixed_temperature, config.drop_path) == (0.03, (0.0, 0.1))
     task = stream.task
     assert (stream.batch_size, stream.scale, task.max_tokens, task.answer_file) == (64, 0.1, 23, "DATA/vqa/answers.txt")
     assert (task.image.train, task.image.shorter_side, task.image.swap_sides) == (224, (224, 224), True)
@@ -92,6 +92,8 @@ def test_training_evaluating_and_answering_the_questions_of_the_server(
     assert [math.isfinite(line["loss"]) for line in lines if "loss" in line] == [True, True]
     trained = load_checkpoint(Path("runs/vqa/checkpoint"))
     assert trained.model.temperature("downstream").item() == pytest.approx(0.03)
+    assert trained.model.config.decoder.drop_path == (0.0, 0.1)
+    assert [layer.drop_path for layer in trained.model.g.stack] == [0.0, 0.1]
     assert trained.tasks["vqa"].texts == ("yes", "no", "left", "right")
 
     run("evaluate", "runs/vqa", "--predictions", "answers")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
-from uniperceiver.config import MoEConfig, UnifiedDecoderConfig
+from uniperceiver.config import DropPath, MoEConfig, UnifiedDecoderConfig
 from uniperceiver.model.conditional_moe import ConditionalPair, LinearPair
 from uniperceiver.model.decoder_layer import DecoderLayer
 
@@ -69,6 +70,18 @@ def test_stochastic_depth_drops_whole_samples_and_keeps_the_mean() -> None:
     assert abs(is_dropped.float().mean() - 0.25) < 0.02
     kept = update[~is_dropped]
     torch.testing.assert_close(kept, ((expected - x[:1]) / 0.75).expand_as(kept), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("drop_path", "layers", "rates"),
+    [(0.1, 3, [0.1, 0.1, 0.1]), ((0.0, 0.1), 3, [0.0, 0.05, 0.1]), ((0.2, 0.1), 2, [0.2, 0.1]), ((0.0, 0.1), 1, [0.0])],
+)
+def test_one_rate_for_all_layers_or_two_between_which_they_are_spaced(
+    drop_path: DropPath, layers: int, rates: list[float]
+) -> None:
+    """Two of them as v1 spaces the rates for visual question answering (its torch.linspace)."""
+    config = UnifiedDecoderConfig(width=16, heads=4, feedforward=48, layers=layers, drop_path=drop_path)
+    assert [DecoderLayer(config, index).drop_path for index in range(layers)] == pytest.approx(rates)
 
 
 def test_a_rate_of_one_drops_everything() -> None:

@@ -6,6 +6,7 @@ the key.
 
 from __future__ import annotations
 
+from uniperceiver.config.constraints import DropPath
 from uniperceiver.config.data import (
     CocoCaptionsConfig,
     CocoInstancesConfig,
@@ -83,6 +84,7 @@ __all__ = [
     "ConfigError",
     "DatasetConfig",
     "DenoisingConfig",
+    "DropPath",
     "FoldConfig",
     "FrameSamplingConfig",
     "GlueConfig",

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from uniperceiver.config.constraints import STRICT, Fraction, Positive
+from uniperceiver.config.constraints import STRICT, DropPath, Positive
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -64,8 +64,9 @@ class UnifiedDecoderConfig:
     layers: Positive = 6
     heads: Positive = 12
     feedforward: Positive = 3072
-    drop_path: Fraction = 0.1
-    """Stochastic depth, the same rate in every layer (App. B)."""
+    drop_path: DropPath = 0.1
+    """Stochastic depth: one rate for every layer (App. B, and v1), or those of the first and the last layer (v1 in
+    visual question answering)."""
     layer_scale: float | None = None
     """Initial value of the layer scale; None: none (v2, App. B). v1 has 1e-3."""
     moe: MoEConfig | None = field(default_factory=MoEConfig)
@@ -87,3 +88,10 @@ class UnifiedDecoderConfig:
         """Heads must divide the width."""
         if self.width % self.heads:
             raise ValueError(f"decoder.width {self.width} is not divisible by decoder.heads {self.heads}")
+
+    def drop_path_of(self, index: int) -> float:
+        """The rate of layer ``index``, counted from 0. Of two rates a single layer has the first."""
+        if not isinstance(self.drop_path, tuple):
+            return self.drop_path
+        first, last = self.drop_path
+        return first + (last - first) * index / max(self.layers - 1, 1)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from uniperceiver.config.constraints import STRICT, Fraction, Positive
+from uniperceiver.config.constraints import STRICT, DropPath, Fraction, Positive
 from uniperceiver.config.data import DatasetConfig
 from uniperceiver.config.scenes import ScenesConfig
 from uniperceiver.config.task import TaskConfig
@@ -169,8 +169,8 @@ class TrainConfig:
     """Weights to start parts of the model from, later ones over earlier ones: files or folders of Mask DINO, BERT,
     RoBERTa, timm, MoCo v2 or CLIP, or of this project (docs/checkpoints.md)."""
     tune: TuneConfig = field(default_factory=TuneConfig)
-    drop_path: Fraction | None = None
-    """Rate of stochastic depth in g; None: the model's."""
+    drop_path: DropPath | None = None
+    """Stochastic depth in g, as of the decoder's configuration; None: the model's."""
     fixed_temperature: Annotated[float, Field(gt=0)] | None = None
     """τ of all tasks, which is not learnt then (v1 in visual question answering); None: it is learnt."""
     sampling: Sampling = "unmixed"

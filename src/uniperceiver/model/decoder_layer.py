@@ -32,8 +32,8 @@ class LayerWeights(NamedTuple):
 class DecoderLayer(nn.Module):
     """Pre-norm Transformer layer: x + γ1·Attention(LN(x)), then x + γ2·W2·GELU(W1·LN(x)); γ only with layer scale.
 
-    Exact GELU, biases everywhere, one rate of stochastic depth for both branches, the same in every layer (App. B;
-    spec/uni_perceiver_v1_moe.md, 2.5).
+    Exact GELU, biases everywhere, one rate of stochastic depth for both branches
+    (App. B; spec/uni_perceiver_v1_moe.md, 2.5).
     """
 
     def __init__(self, config: UnifiedDecoderConfig, index: int) -> None:
@@ -43,7 +43,7 @@ class DecoderLayer(nn.Module):
         if moe is not None and moe.layers == "even" and index % 2 == 1:
             moe = None
         self.heads = config.heads
-        self.drop_path = config.drop_path
+        self.drop_path = config.drop_path_of(index)
         self.norm1 = nn.LayerNorm(width, eps=1e-5)
         in_attention = moe if moe is not None and moe.in_attention else None
         self.attention = _pair(width, 3 * width, width, in_attention)
@@ -122,7 +122,7 @@ class DecoderLayer(nn.Module):
             self.feed_forward = self.feed_forward.fold(streams)
 
     def _branch(self, update: Tensor, gamma: Tensor | None) -> Tensor:
-        """Layer scale, and in training stochastic depth per sample."""
+        """Layer scale, and in training stochastic depth per sample: a kept update counts 1/(1 - rate)."""
         if gamma is not None:
             update = update * gamma
         if not self.training or self.drop_path == 0:

@@ -11,6 +11,7 @@ from rich.console import Console
 from uniperceiver.checkpoint import Checkpoint, CheckpointError, load_checkpoint, load_training_state, recover
 from uniperceiver.config import (
     DatasetConfig,
+    DropPath,
     FrameSamplingConfig,
     OptimizerConfig,
     ScenesConfig,
@@ -78,11 +79,12 @@ def initial(config: TrainConfig) -> Checkpoint:
     return start
 
 
-def set_drop_path(model: UniPerceiver, rate: float) -> None:
-    """Another rate of stochastic depth in every layer of g, in place and in the configuration."""
-    for layer in model.g.stack:
-        layer.drop_path = rate
-    model.config = replace(model.config, decoder=replace(model.config.decoder, drop_path=rate))
+def set_drop_path(model: UniPerceiver, drop_path: DropPath) -> None:
+    """Other rates of stochastic depth in the layers of g, in place and in the configuration."""
+    decoder = replace(model.config.decoder, drop_path=drop_path)
+    for index, layer in enumerate(model.g.stack):
+        layer.drop_path = decoder.drop_path_of(index)
+    model.config = replace(model.config, decoder=decoder)
 
 
 def _preset(name: str) -> Checkpoint:
