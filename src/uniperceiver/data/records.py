@@ -160,8 +160,9 @@ class TextRecord:
     """A text, or several in one sequence."""
 
     text: str
-    following: tuple[str, ...] = ()
-    """Texts that stand behind it, an end token between each two."""
+    following: tuple[str, ...] | None = None
+    """Where texts are packed, those that stand behind it, perhaps none, an end token between each two. None: they are
+    not packed."""
 
 
 @dataclass(frozen=True)

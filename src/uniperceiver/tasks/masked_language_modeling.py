@@ -21,7 +21,7 @@ from uniperceiver.predictions import FilledMask
 from uniperceiver.tasks.candidates import CandidateSet
 from uniperceiver.tasks.packed_text import packed, record_texts
 from uniperceiver.tasks.similar_length import read_by_length
-from uniperceiver.tasks.task import TaskSetting, TextData, seeded_generator
+from uniperceiver.tasks.task import PackedData, TaskSetting, TextData, seeded_generator
 from uniperceiver.tasks.visual_input import pictures_of_texts
 from uniperceiver.tasks.vocabulary import find_vocabulary, places_of_tokens
 
@@ -82,8 +82,12 @@ class MaskedLanguageModelingTask:
 
     @classmethod
     def find_candidates(cls, setting: TaskSetting, dataset: TextData) -> CandidateSet:
-        """The vocabulary, restricted if the configuration says so."""
-        return find_vocabulary(setting, dataset, with_end=False)
+        """The vocabulary, restricted if the configuration says so; with the end token where texts are packed.
+
+        For there, as in v1, ends are hidden like words.
+        """
+        is_packed = isinstance(dataset, PackedData) and dataset.is_packed
+        return find_vocabulary(setting, dataset, with_end=is_packed)
 
     def collate(self, records: Sequence[TextRecord | CaptionedImage]) -> MaskedTextBatch:
         """Hide words of every text; of a picture with captions, one caption is taken.
@@ -112,9 +116,12 @@ class MaskedLanguageModelingTask:
         tokenizer, longest = self.setting.tokenizer, self.setting.config.max_tokens
         texts = record_texts(record, generator)
         frame = len(tokenizer.framed([]))
-        ids, words = packed(texts, tokenizer, longest - frame)
+        hides_ends = self._hides_ends(record)
+        ids, words = packed(texts, tokenizer, longest - frame, hides_ends)
         ids = tokenizer.framed(ids)
         words = [[place + frame - 1 for place in word] for word in words]
+        if hides_ends:
+            words.append([len(ids) - 1])
         if tokenizer.slot_id in ids or not words:
             return _Masked(ids, {})
         chosen = [word for word in words if generator.random() < MASKED] or [generator.choice(words)]
@@ -127,6 +134,11 @@ class MaskedLanguageModelingTask:
                 elif fate < AS_SLOT + AS_RANDOM:
                     ids[place] = generator.choice(self.candidates.token_ids)
         return _Masked(ids, hidden)
+
+    def _hides_ends(self, record: TextRecord | CaptionedImage) -> bool:
+        """Whether the ends of packed texts, the last one included, are words that may be hidden, as in v1."""
+        is_packed = isinstance(record, TextRecord) and record.following is not None
+        return is_packed and bool(self._places[self.setting.tokenizer.end_id] >= 0)
 
     def loss(self, model: UniPerceiver, batch: MaskedTextBatch) -> dict[str, Tensor]:
         """Eq. (7): the mean over the hidden tokens that are candidates; zero when there are none."""

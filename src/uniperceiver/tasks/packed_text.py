@@ -12,15 +12,17 @@ from uniperceiver.data.tokenizer import Tokenizer
 def record_texts(record: TextRecord | CaptionedImage, generator: random.Random) -> tuple[str, ...]:
     """The texts of a record that are one sequence; of a picture with captions, one caption is drawn."""
     if isinstance(record, TextRecord):
-        return record.text, *record.following
+        return record.text, *(record.following or ())
     return (generator.choice(record.captions),)
 
 
-def packed(texts: Sequence[str], tokenizer: Tokenizer, room: int) -> tuple[list[int], list[list[int]]]:
+def packed(
+    texts: Sequence[str], tokenizer: Tokenizer, room: int, ends_are_words: bool = False
+) -> tuple[list[int], list[list[int]]]:
     """The first ``room`` ids of one or several texts, and which of them make up each word.
 
-    Between two texts stands the end token, which is no word. Start and end of the whole are left to the caller. A word
-    that is cut in two keeps its first pieces.
+    Between two texts stands the end token, with ``ends_are_words`` a word of its own. Start and end of the whole are
+    left to the caller. A word that is cut in two keeps its first pieces.
     """
     if len(texts) == 1:
         return tokenizer.encode(texts[0], room, special=False), tokenizer.word_groups(texts[0], room, special=False)
@@ -29,5 +31,8 @@ def packed(texts: Sequence[str], tokenizer: Tokenizer, room: int) -> tuple[list[
     for text in texts:
         words += [[len(ids) + place for place in word] for word in tokenizer.word_groups(text, special=False)]
         ids += [*tokenizer.encode(text, special=False), tokenizer.end_id]
-    kept = [[place for place in word if place < room] for word in words]
-    return ids[:-1][:room], [word for word in kept if word]
+        if ends_are_words:
+            words.append([len(ids) - 1])
+    ids = ids[:-1][:room]
+    kept = [[place for place in word if place < len(ids)] for word in words]
+    return ids, [word for word in kept if word]

@@ -56,6 +56,16 @@ class TextData(Protocol):
         ...
 
 
+@runtime_checkable
+class PackedData(Protocol):
+    """A data set whose records may be several texts in one sequence."""
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether they are."""
+        ...
+
+
 class AnsweredData(Protocol):
     """A data set of questions with answers."""
 

@@ -29,11 +29,13 @@ def test_lines_are_packed_until_there_are_enough_words(tmp_path: Path) -> None:
     """In the order of the file, after the last line from the first on, the line itself again if need be."""
     (tmp_path / "a.txt").write_text("a b c d\n\ne f g\nh i\n")
 
-    def packed(words: int, **fields: Any) -> list[tuple[str, ...]]:
+    def packed(words: int | None, **fields: Any) -> list[tuple[str, ...] | None]:
         dataset = PlainText(PlainTextConfig(str(tmp_path / "a.txt"), packed_words=words, **fields))
         assert list(dataset.texts()) == [dataset[i].text for i in range(len(dataset))]
+        assert dataset.is_packed is (words is not None)
         return [dataset[i].following for i in range(len(dataset))]
 
+    assert packed(None) == [None, None, None]
     assert packed(1) == packed(2) == [(), (), ()]
     assert packed(4) == [(), ("h i",), ("a b c d",)]
     assert packed(7) == [("e f g",), ("h i", "a b c d"), ("a b c d", "e f g")]

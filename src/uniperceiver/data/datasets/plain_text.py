@@ -37,7 +37,7 @@ class PlainText:
         )
         if not len(self._texts):
             raise DatasetError(f"{self.source} holds no text")
-        self._packed_words = config.packed_words or 0
+        self._packed_words = config.packed_words
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -46,8 +46,15 @@ class PlainText:
         text = self._texts[index]
         return TextRecord(text, self._following(index, text))
 
-    def _following(self, index: int, text: str) -> tuple[str, ...]:
+    @property
+    def is_packed(self) -> bool:
+        """Whether a record may be several texts."""
+        return self._packed_words is not None
+
+    def _following(self, index: int, text: str) -> tuple[str, ...] | None:
         """The texts behind one that has too few words; every text has a word, so there are enough in the end."""
+        if self._packed_words is None:
+            return None
         missing = self._packed_words - len(text.split())
         following: list[str] = []
         while missing > 0:
