@@ -110,6 +110,18 @@ def image_folder(root: Path) -> None:
             draw(root / part / NAMES[index % 2] / f"{index}.png", index)
 
 
+def image_list(root: Path) -> None:
+    """As ImageNet: training pictures in folders of their class; the list to test on has no pictures."""
+    for part, folder in (("train", "n{}/"), ("val", "")):
+        lines = [f"{folder.format(index % 2)}{index}.JPEG {index % 2}" for index in range(NUMBER)]
+        for index, line in enumerate(lines):
+            draw(root / part / line.split()[0], index)
+        (root / "meta").mkdir(exist_ok=True)
+        (root / "meta" / f"{part}.txt").write_text("\n".join(lines))
+    (root / "meta" / "test.txt").write_text("7.JPEG 0\n8.JPEG 0\n")
+    (root / "classes.txt").write_text("\n".join(NAMES))
+
+
 def coco_captions(root: Path) -> None:
     files = draw_all(root / "images")
     write_json(
@@ -214,6 +226,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
         yolo,
         voc,
         image_folder,
+        image_list,
         webdataset,
         coco_captions,
         karpathy,

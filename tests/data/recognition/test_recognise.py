@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from uniperceiver.config import (
     FoldConfig,
     HuggingFaceConfig,
+    ImageListConfig,
     ImageTextPairsConfig,
     ScenesConfig,
     VideoCsvConfig,
@@ -18,6 +20,7 @@ from uniperceiver.config import (
 from uniperceiver.data.datasets.annotation_files import DatasetError
 from uniperceiver.data.doctor import pairs
 from uniperceiver.data.recognition.found import RecognitionError, split_of
+from uniperceiver.data.recognition.image_lists import is_image_list
 from uniperceiver.data.recognition.recognise import recognise
 from uniperceiver.data.recognition.tables import IMAGE_COLUMNS, TEXT_COLUMNS, lists_videos
 from uniperceiver.data.scenes.export import compose
@@ -33,6 +36,7 @@ SPLIT_OFF = "no other part was found"
         ("yolo", "yolo", "images/val"),
         ("voc", "voc", "Segmentation/val.txt"),
         ("image_folder", "image_folder", "val"),
+        ("image_list", "image_list", "meta/val.txt"),
         ("webdataset", "webdataset", "val-00000.tar"),
         ("coco_captions", "coco_captions", SPLIT_OFF),
         ("karpathy", "karpathy_captions", "dataset.json"),
@@ -68,6 +72,7 @@ def test_a_saved_hugging_face_data_set_may_serve_several_tasks(write_format: Wri
     [
         ("coco_instances", "annotations/instances_train2017.json", "coco_instances"),
         ("yolo", "data.yaml", "yolo"),
+        ("image_list", "meta/train.txt", "image_list"),
         ("vqa", "questions_train.json", "vqa"),
         ("webdataset_pairs", "train-00000.tar", "webdataset_pairs"),
         ("json_lines", "pairs.jsonl", "image_text_pairs"),
@@ -212,6 +217,39 @@ def test_questions_need_answers_and_shards_need_names(write_format: Write) -> No
     (shards / "classes.txt").unlink()
     with pytest.raises(RecognitionError, match=r"expected their names in classes\.txt"):
         recognise(shards)
+
+
+def test_a_list_of_pictures_needs_the_names_of_its_classes(write_format: Write) -> None:
+    folder = write_format("image_list")
+    (found,) = recognise(folder)
+    expected = ImageListConfig(str(folder / "meta/train.txt"), str(folder / "train"), str(folder / "classes.txt"))
+    assert found.training == expected
+    (folder / "classes.txt").rename(folder / "meta" / "classes.txt")
+    assert recognise(folder / "meta")[0].training == replace(expected, classes=str(folder / "meta" / "classes.txt"))
+    (folder / "meta" / "classes.txt").unlink()
+    with pytest.raises(RecognitionError, match=r"class numbers: expected the classes' names, .* in classes\.txt"):
+        recognise(folder)
+    shutil.rmtree(folder / "val")
+    with pytest.raises(RecognitionError, match=r"the pictures of .*val\.txt were not found: looked for 0\.JPEG"):
+        recognise(folder / "meta" / "val.txt")
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_list"),
+    [
+        ("a.jpg 0\n\nb c/d.PNG 12\n", True),
+        ("\ufeffa.jpg 0", True),
+        ("a.jpg", False),  # YOLO's list of pictures
+        ("0 0.5 0.5 0.1 0.1", False),  # its boxes
+        ("a.jpg cat", False),
+        ("a.mp4 0", False),
+        ("a.jpg 0\nI took photo.jpg 3 times", False),
+        ("", False),
+    ],
+)
+def test_only_paths_of_pictures_with_a_number_are_a_list(tmp_path: Path, lines: str, is_list: bool) -> None:
+    (tmp_path / "train.txt").write_text(lines, encoding="utf-8")
+    assert is_image_list(tmp_path / "train.txt") == is_list
 
 
 def test_columns_are_found_by_name(write_format: Write) -> None:

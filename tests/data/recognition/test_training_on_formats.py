@@ -24,6 +24,7 @@ FORMATS = (
     "yolo",
     "voc",
     "image_folder",
+    "image_list",
     "webdataset",
     "coco_captions",
     "karpathy",

@@ -14,6 +14,7 @@ from uniperceiver.data.doctor.diagnosis import Diagnosis
 from uniperceiver.data.doctor.duplicates import check_duplicates
 from uniperceiver.data.doctor.image_files import check_image_files
 from uniperceiver.data.doctor.image_folder import check_image_folder
+from uniperceiver.data.doctor.image_list import check_image_list
 from uniperceiver.data.doctor.kinds import Kind
 from uniperceiver.data.doctor.pairs import check_pairs
 from uniperceiver.data.doctor.parts import Part
@@ -59,7 +60,8 @@ def check_data(
     if not parts and not diagnosis.findings:
         raise DatasetError(
             f"{path} holds nothing in a format that is known: expected COCO, Karpathy or VQA JSON, YOLO or VOC "
-            "annotations, folders of classes, CSV or JSONL of images and texts, WebDataset shards, or text"
+            "annotations, folders of classes, lists of images and classes, CSV or JSONL of images and texts, "
+            "WebDataset shards, or text"
         )
     for part in parts:
         _check_part(part, diagnosis)
@@ -98,6 +100,8 @@ def _check_formats(root: Path, found: Survey, images: Path | None, decode: bool,
         parts += check_yolo(root, found.yolo, found.images, diagnosis)
     if found.shards:
         parts += check_shards(root, found.shards, decode, diagnosis)
+    for source in found.image_lists:
+        parts += check_image_list(source, root, images, diagnosis)
     if found.is_image_folder:
         parts += check_image_folder(root, found.images)
     for source in found.plain_texts:

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from uniperceiver.data.datasets.image_list import first_listed
 from uniperceiver.data.doctor.diagnosis import Diagnosis
 from uniperceiver.data.doctor.json_files import read_json
 from uniperceiver.data.doctor.pairs import Rows, has_pair, read_rows
 from uniperceiver.data.doctor.webdataset import SHARD_ENDINGS
 from uniperceiver.data.doctor.yolo import label_files
 from uniperceiver.data.images import PICTURE_SUFFIXES
+
+LISTED = 5
+"""Lines of a text file that tell whether it lists pictures."""
 
 
 @dataclass
@@ -30,6 +34,7 @@ class Survey:
     voc: list[Path] = field(default_factory=list)
     yolo: list[Path] = field(default_factory=list)
     shards: list[Path] = field(default_factory=list)
+    image_lists: list[Path] = field(default_factory=list)
     plain_texts: list[Path] = field(default_factory=list)
     images: list[Path] = field(default_factory=list)
     is_image_folder: bool = False
@@ -51,8 +56,11 @@ def survey(root: Path, files: list[Path], diagnosis: Diagnosis) -> Survey:
                 found.pairs.append((path, rows))
         elif path.suffix == ".xml" and _is_voc(path):
             found.voc.append(path)
+        elif path.suffix == ".txt" and first_listed(path, LISTED):
+            found.image_lists.append(path)
     found.yolo = label_files(texts, found.images)
-    is_empty = not (_json_files(found) or found.visual_genome or found.pairs or found.voc or found.yolo or found.shards)
+    tables = (_json_files(found), found.visual_genome, found.pairs, found.voc, found.yolo, found.image_lists)
+    is_empty = not (any(tables) or found.shards)
     found.is_image_folder = is_empty and any(image.parent != root for image in found.images)
     if is_empty and not found.images:
         found.plain_texts = texts

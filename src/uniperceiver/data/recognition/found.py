@@ -30,6 +30,7 @@ TASKS: dict[str, tuple[TaskKind, ...]] = {
     "yolo": ("detection",),
     "voc": ("detection",),
     "image_folder": ("classification",),
+    "image_list": ("classification",),
     "webdataset": ("classification",),
     "coco_captions": ("captioning", "retrieval"),
     "karpathy_captions": ("captioning", "retrieval"),

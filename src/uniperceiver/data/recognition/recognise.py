@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uniperceiver.data.recognition import glue, json_annotations, tables
+from uniperceiver.data.recognition import glue, image_lists, json_annotations, tables
 from uniperceiver.data.recognition.folders import (
     class_folder_parts,
     data_yaml_parts,
@@ -14,6 +14,7 @@ from uniperceiver.data.recognition.folders import (
 )
 from uniperceiver.data.recognition.found import FoundData, Part, RecognitionError, paired
 from uniperceiver.data.recognition.glue import glue_parts
+from uniperceiver.data.recognition.image_lists import image_list_part, image_list_parts, is_image_list
 from uniperceiver.data.recognition.json_annotations import json_parts
 from uniperceiver.data.recognition.shards import is_shard, shard_parts
 from uniperceiver.data.recognition.tables import is_table, table_part, text_part, text_parts
@@ -22,6 +23,7 @@ LOOKED_FOR = f"""{json_annotations.LOOKED_FOR}, in .json files here or in annota
 {tables.LOOKED_FOR}, in .csv, .tsv or .jsonl files; {glue.LOOKED_FOR};
 WebDataset shards (.tar, .tar.gz) of pictures with .cls or .txt;
 YOLO (data.yaml, or txt files and classes.txt); Pascal VOC (Annotations/*.xml, JPEGImages);
+{image_lists.LOOKED_FOR};
 Hugging Face datasets saved to disk (state.json or dataset_dict.json);
 one folder of pictures per class, also in train/ and val/; texts (.txt)"""
 
@@ -55,7 +57,9 @@ def _in_file(path: Path) -> list[Part]:
     if is_table(path) or (path.suffix == ".txt" and tables.lists_videos(path)):
         part = table_part(path)
         return [] if part is None else [part]
-    return [text_part(path)] if path.suffix == ".txt" else []
+    if path.suffix != ".txt":
+        return []
+    return [image_list_part(path) if is_image_list(path) else text_part(path)]
 
 
 def _with_siblings(path: Path) -> list[Path]:
@@ -72,4 +76,5 @@ def _in_folder(path: Path) -> list[Part]:
     parts = json_parts([file for file in files if file.suffix == ".json"])
     parts += shard_parts([file for file in files if is_shard(file)])
     parts += [part for part in map(table_part, filter(is_table, files)) if part is not None]
+    parts += image_list_parts(path)
     return parts or class_folder_parts(path) or text_parts(path)
