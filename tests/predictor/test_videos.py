@@ -19,6 +19,7 @@ from uniperceiver.data import transforms
 from uniperceiver.data.datasets import open_dataset, video_files
 from uniperceiver.data.images import ImageError
 from uniperceiver.data.loading import evaluation_batches
+from uniperceiver.data.records import LabelledVideo
 from uniperceiver.stored_tasks import StoredTask
 from uniperceiver.tasks import build_task
 from uniperceiver.tasks.candidates import CandidateSet
@@ -121,6 +122,16 @@ def test_embeddings_are_those_of_evaluation(
     texts = [f"a {name} one" for name in COLOURS]
     cosines = np.stack([match.similarities for match in predictor.match(paths(videos), texts)])
     np.testing.assert_allclose(cosines, vectors @ np.concatenate([each.texts for each in expected]).T, atol=NOISE)
+
+
+def test_frames_are_cut_as_in_evaluation(v1_checkpoint: Checkpoint, videos: Path) -> None:
+    """There all frames of a video at once, here each when it is decoded."""
+    reader = Predictor(trained_on(OFFICIAL, 3, v1_checkpoint, "classification")).video_reader("classification")
+    assert reader is not None
+    path = paths(videos)[1]
+    together = reader.transform(LabelledVideo(video_files.read_clips(path, OFFICIAL), "", 0))
+    assert isinstance(together, LabelledVideo)
+    assert reader(path).equal(together.frames)
 
 
 def test_videos_and_pictures_together(v1_checkpoint: Checkpoint, videos: Path) -> None:

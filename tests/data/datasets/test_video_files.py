@@ -11,7 +11,7 @@ import torch
 from uniperceiver.config import ConfigError, FrameSamplingConfig
 from uniperceiver.config.reading import from_data
 from uniperceiver.data.datasets.annotation_files import DatasetError
-from uniperceiver.data.datasets.video_files import find_video, read_clips, wanted_frames
+from uniperceiver.data.datasets.video_files import VideoBounds, find_video, read_clips, wanted_frames
 from uniperceiver.picture_sources import NamedPicture, read_pictures
 
 
@@ -122,3 +122,17 @@ def test_frames_are_upright(lying_video: Callable[[Path], Path], tmp_path: Path)
     picture = next(read_pictures(str(path)))
     assert isinstance(picture, NamedPicture)
     assert torch.equal(first, picture.pixels)
+
+
+def test_the_bytes_of_a_file_are_read_as_the_file(write_video: Callable[..., Path], tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4")
+    sampling = FrameSamplingConfig(frames=2, clips=2)
+    clips = read_clips(path, sampling)
+    assert torch.equal(read_clips(path.read_bytes(), sampling), clips)
+    small = read_clips(path, sampling, cut=lambda frame: frame[None, :, :4, :6])
+    assert torch.equal(small, clips[:, :, None, :, :4, :6])
+    with pytest.raises(DatasetError, match="the video that was sent has more than 9 frames"):
+        read_clips(path.read_bytes(), sampling, VideoBounds(1000, 9))
+    places = iter(range(1, 9))
+    with pytest.raises(DatasetError, match=r"a\.mp4 changes while it is read, or the size of its frames does"):
+        read_clips(path, sampling, cut=lambda frame: frame[:, : next(places)])
