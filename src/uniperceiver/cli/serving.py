@@ -23,7 +23,8 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 is every network.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     upload_mib: Annotated[float, typer.Option("--upload-mib", help="Largest request, MiB.")] = 16,
-    pixels: Annotated[int, typer.Option(help="Largest picture.")] = 16_000_000,
+    pixels: Annotated[int, typer.Option(help="Largest picture, or frame of a video.")] = 16_000_000,
+    video_frames: Annotated[int, typer.Option("--video-frames", help="Longest video, frames.")] = 6_000,
     labels: Annotated[int, typer.Option(help="Most labels, answers or texts of a request.")] = 2000,
     text_characters: Annotated[int, typer.Option(help="Longest text.")] = 1000,
     all_characters: Annotated[int, typer.Option(help="Longest all texts of a request together.")] = 60_000,
@@ -50,6 +51,7 @@ def serve(
     limits = Limits(
         upload_bytes=round(upload_mib * 2**20),
         pixels=pixels,
+        video_frames=video_frames,
         labels=labels,
         text_characters=text_characters,
         all_characters=all_characters,

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
@@ -19,13 +19,15 @@ from starlette.exceptions import HTTPException
 from uniperceiver.config import TaskKind
 from uniperceiver.data.images import ImageError
 from uniperceiver.predictor import Predictor
+from uniperceiver.predictor.videos import VideoReader
 from uniperceiver.serve import requests, responses
-from uniperceiver.serve.bodies import read_request
+from uniperceiver.serve.bodies import FILES, read_request
 from uniperceiver.serve.desk import Desk
 from uniperceiver.serve.errors import Refusal, RefusalBody, ServiceError
 from uniperceiver.serve.limits import Limits
 from uniperceiver.serve.metrics import Metrics
-from uniperceiver.serve.questions import Json, Verb
+from uniperceiver.serve.questions import Json, Question, Verb
+from uniperceiver.serve.videos import VideoDecoder, video_reader
 
 PAGE_FILES = {
     "": ("index.html", "text/html; charset=utf-8"),
@@ -57,6 +59,10 @@ class Endpoint:
     gives: type[BaseModel]
     kind: TaskKind
 
+    def video_reader(self, predictor: Predictor) -> VideoReader | None:
+        """How videos are looked at; None: they are not taken."""
+        return video_reader(predictor, self.kind) if issubclass(self.takes, requests.VideoRequest) else None
+
 
 ENDPOINTS = (
     Endpoint("classify", requests.ClassifyRequest, responses.Classified, "classification"),
@@ -74,17 +80,18 @@ ENDPOINTS = (
 def create_app(predictor: Predictor, name: str, limits: Limits, allow_urls: bool = False) -> FastAPI:
     """The application, which answers with ``predictor`` as long as it runs and calls it ``name``."""
     metrics = Metrics()
-    desk = Desk(predictor, limits, metrics)
+    desk, decoder = Desk(predictor, limits, metrics), VideoDecoder(limits)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await asyncio.to_thread(desk.close)
+        await asyncio.to_thread(decoder.close)
 
     app = FastAPI(
         title="uniperceiver",
-        description="One model, one set of weights, every verb. A request is a form with the picture as a file, or "
-        "JSON with the picture in base64.",
+        description="One model, one set of weights, every verb. A request is a form with the picture or video as a "
+        "file, or JSON with it in base64.",
         version=version("uniperceiver"),
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own pages load programs from elsewhere: /docs is ours
@@ -93,7 +100,7 @@ def create_app(predictor: Predictor, name: str, limits: Limits, allow_urls: bool
     _add_errors(app)
     _add_headers(app)
     for endpoint in ENDPOINTS:
-        _add_verb(app, endpoint, desk, allow_urls)
+        _add_verb(app, endpoint, desk, decoder, allow_urls)
     _add_health(app, desk)
     _add_description(app, predictor, name, allow_urls)
     for path, (file, kind) in PAGE_FILES.items():
@@ -101,15 +108,22 @@ def create_app(predictor: Predictor, name: str, limits: Limits, allow_urls: bool
     return app
 
 
-def _add_verb(app: FastAPI, endpoint: Endpoint, desk: Desk, allow_urls: bool) -> None:
+def _add_verb(app: FastAPI, endpoint: Endpoint, desk: Desk, decoder: VideoDecoder, allow_urls: bool) -> None:
     metrics, limits = desk.metrics, desk.limits
+    reader = endpoint.video_reader(desk.predictor)
+
+    async def ask(question: Question, video: bytes | None) -> Json:
+        if video is None:
+            return await asyncio.wrap_future(desk.submit(question))
+        views = await decoder.views(video, reader)
+        return await asyncio.wrap_future(desk.submit(replace(question, video=views, pixels=views.numel() // 3)))
 
     async def answer(request: Request) -> JSONResponse:
         start, status = time.perf_counter(), 500
         try:
-            asked, picture = await read_request(request, endpoint.takes, limits, allow_urls)
-            question = requests.to_question(endpoint.verb, asked, picture, limits)
-            found = await _wait(desk.submit(question), limits.seconds)
+            asked, sent = await read_request(request, endpoint.takes, limits, allow_urls)
+            question = requests.to_question(endpoint.verb, asked, sent, limits)
+            found = await _wait(ask(question, sent.video), limits.seconds)
             status = 200
             return JSONResponse(found)
         except ServiceError as error:
@@ -134,12 +148,12 @@ def _add_verb(app: FastAPI, endpoint: Endpoint, desk: Desk, allow_urls: bool) ->
     )
 
 
-async def _wait(answer: Any, seconds: float) -> Json:
+async def _wait(answer: Awaitable[Json], seconds: float) -> Json:
     """What the model answers; 504 if it takes longer, and then the question leaves the queue."""
     try:
-        found: Json = await asyncio.wait_for(asyncio.wrap_future(answer), seconds)
+        found = await asyncio.wait_for(answer, seconds)
     except TimeoutError:
-        message = f"the model did not answer within {seconds:g} seconds"
+        message = f"there was no answer within {seconds:g} seconds"
         raise ServiceError(504, "too_slow", message, "ask again, ask for less, or raise --seconds") from None
     return found
 
@@ -148,8 +162,9 @@ def _body(fields: type[requests.Request]) -> dict[str, Any]:
     """The request's body for the OpenAPI document: the same fields as a form and as JSON."""
     as_json = fields.model_json_schema()
     as_form = fields.model_json_schema()
-    if "image" in as_form["properties"]:
-        as_form["properties"]["image"] = {"type": "string", "format": "binary", "description": "The picture's file."}
+    for name, field in as_form["properties"].items():
+        if name in FILES:
+            as_form["properties"][name] = {"type": "string", "format": "binary", "description": field["description"]}
     content = {"multipart/form-data": {"schema": as_form}, "application/json": {"schema": as_json}}
     return {"requestBody": {"required": True, "content": content}}
 
@@ -176,6 +191,7 @@ def _add_description(app: FastAPI, predictor: Predictor, name: str, allow_urls: 
     described = responses.ModelDescription(
         name=name,
         verbs=[endpoint.verb for endpoint in known],
+        videos=[endpoint.verb for endpoint in known if endpoint.video_reader(predictor) is not None],
         labels={
             endpoint.verb: list(predictor.labels(endpoint.kind)[:LABELS_SHOWN])
             for endpoint in known

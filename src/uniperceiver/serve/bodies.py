@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import TypeVar
 
 import fastapi
@@ -15,18 +15,20 @@ from uniperceiver.data.images import ImageError
 from uniperceiver.serve.errors import ServiceError, invalid, too_large
 from uniperceiver.serve.limits import Limits
 from uniperceiver.serve.public_addresses import public_opener
-from uniperceiver.serve.requests import PictureRequest, Request, decode_base64
+from uniperceiver.serve.requests import PictureRequest, Request, Sent, VideoRequest, decode_base64
 from uniperceiver.web_files import fetch
 
 Fields = TypeVar("Fields", bound=Request)
 MOST_FIELDS = 16
 """Of a form; no endpoint has as many."""
+FILES = ("image", "video")
+"""Fields that are files in a form and base64 in JSON."""
 
 
 async def read_request(
     request: fastapi.Request, fields: type[Fields], limits: Limits, allow_urls: bool
-) -> tuple[Fields, bytes | None]:
-    """The fields of a request, and its picture if it has one.
+) -> tuple[Fields, Sent]:
+    """The fields of a request, and its picture or video if it has one.
 
     Raises:
         ServiceError: 408, 413, 415 or 422; 403 for an address where these are not fetched.
@@ -39,20 +41,20 @@ async def read_request(
         raise ServiceError(408, "too_slow", message, "send less, or over a faster connection") from None
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
-        asked, upload = _from_json(body, fields), None
+        asked, uploads = _from_json(body, fields), {}
     elif kind == "multipart/form-data":
-        asked, upload = await _from_form(request, body, fields, limits)
+        asked, uploads = await _from_form(request, body, fields, limits)
     else:
         message = f"the content type {kind or 'of the request'} is not known"
         raise ServiceError(415, "unknown_content_type", message, "send multipart/form-data or application/json")
     if not isinstance(asked, PictureRequest):
-        return asked, None
-    return asked, await _picture(asked, upload, limits, allow_urls)
+        return asked, Sent()
+    return asked, await _sent(asked, uploads, limits, allow_urls)
 
 
 async def _read(request: fastapi.Request, most: int) -> bytes:
     announced = request.headers.get("content-length", "")
-    change = "make the picture smaller, or raise the server's --upload-mib"
+    change = "make the picture or video smaller, or raise the server's --upload-mib"
     if announced.isdecimal() and int(announced) > most:
         raise too_large(f"the request has {announced} bytes, at most {most} are taken", change)
     body = bytearray()
@@ -72,7 +74,7 @@ def _from_json(body: bytes, fields: type[Fields]) -> Fields:
 
 async def _from_form(
     request: fastapi.Request, body: bytes, fields: type[Fields], limits: Limits
-) -> tuple[Fields, bytes | None]:
+) -> tuple[Fields, dict[str, bytes]]:
     async def once() -> AsyncGenerator[bytes, None]:
         yield body
 
@@ -85,43 +87,48 @@ async def _from_form(
         message = f"the form cannot be read: {error}"
         raise ServiceError(400, "broken_form", message, "send multipart/form-data with its boundary") from None
     try:
-        values, upload = await _parts(form)
+        values, uploads = await _parts(form, fields)
     finally:
         await form.close()
     try:
-        return fields.model_validate(values), upload
+        return fields.model_validate(values), uploads
     except ValidationError as error:
         raise _what_is_wrong(error) from None
 
 
-async def _parts(form: FormData) -> tuple[dict[str, str], bytes | None]:
-    """The fields of a form, without those left empty, and its file."""
-    upload: bytes | None = None
+async def _parts(form: FormData, fields: type[Request]) -> tuple[dict[str, str], dict[str, bytes]]:
+    """The fields of a form, without those left empty, and its file, likewise, by its name."""
+    uploads: dict[str, bytes] = {}
     values: dict[str, str] = {}
     for name, value in form.multi_items():
-        if name in values or (name == "image" and upload is not None):
+        if name in values or name in uploads:
             raise invalid(f"the field {name:.80} is given twice", "give it once; a list goes into one field")
         if isinstance(value, str):
             values |= {name: value} if value else {}
-        elif name == "image":
-            upload = await value.read()
+        elif name in FILES and name in fields.model_fields:
+            uploads[name] = await value.read()
         else:
-            raise invalid(f"the field {name:.80} is a file", "send texts as texts, the picture as image")
-    return values, upload or None
+            change = "send texts as texts, the picture as image, a video, where one is taken, as video"
+            raise invalid(f"the field {name:.80} is a file", change)
+    return values, {name: upload for name, upload in uploads.items() if upload}
 
 
-async def _picture(asked: PictureRequest, upload: bytes | None, limits: Limits, allow_urls: bool) -> bytes | None:
-    given = [part is not None for part in (upload, asked.image, asked.image_url)]
+async def _sent(asked: PictureRequest, uploads: Mapping[str, bytes], limits: Limits, allow_urls: bool) -> Sent:
+    video = asked.video if isinstance(asked, VideoRequest) else None
+    given = [part is not None for part in (*uploads.values(), asked.image, asked.image_url, video)]
     if sum(given) > 1:
-        raise invalid("the picture is given more than once", "give one of: a file, base64, an address")
+        message = "the picture is given more than once, or with a video"
+        raise invalid(message, "give one of: a picture or video as a file, as base64, the address of a picture")
     if asked.image is not None:
-        return decode_base64(asked.image)
+        return Sent(picture=decode_base64(asked.image, "image"))
+    if video is not None:
+        return Sent(video=decode_base64(video, "video"))
     if asked.image_url is None:
-        return upload
+        return Sent(picture=uploads.get("image"), video=uploads.get("video"))
     if not allow_urls:
         message = "this server fetches nothing"
         raise ServiceError(403, "urls_not_allowed", message, "send the picture itself, or start it with --allow-urls")
-    return await _fetch(asked.image_url, limits)
+    return Sent(picture=await _fetch(asked.image_url, limits))
 
 
 async def _fetch(url: str, limits: Limits) -> bytes:

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from uniperceiver.predictor import Predictor
-from uniperceiver.serve.errors import ServiceError, invalid
+from uniperceiver.serve.errors import ServiceError, invalid, queue_full
 from uniperceiver.serve.limits import Limits
 from uniperceiver.serve.metrics import Metrics
 from uniperceiver.serve.questions import Json, Question, ask
@@ -61,8 +61,7 @@ class Desk:
             if self._is_closed:
                 raise ServiceError(503, "stopping", "the server is stopping", "ask another server, or later")
             if len(self._waiting) >= self.limits.queue:
-                message = f"{len(self._waiting)} requests are waiting already"
-                raise ServiceError(503, "queue_full", message, "ask again in a few seconds, or raise --queue")
+                raise queue_full(len(self._waiting))
             self._waiting.append(waiting)
             self.metrics.waiting.set(len(self._waiting))
             self._changed.notify_all()

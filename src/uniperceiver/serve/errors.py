@@ -36,6 +36,12 @@ def invalid(message: str, change: str = "correct the request") -> ServiceError:
     return ServiceError(422, "invalid_request", message, change)
 
 
+def queue_full(waiting: int) -> ServiceError:
+    """503: as many wait already as may."""
+    message = f"{waiting} requests are waiting already"
+    return ServiceError(503, "queue_full", message, "ask again in a few seconds, or raise --queue")
+
+
 def too_large(message: str, change: str) -> ServiceError:
     """413: above one of the `Limits`."""
     return ServiceError(413, "too_large", message, change)

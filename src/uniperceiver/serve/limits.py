@@ -12,7 +12,9 @@ class Limits:
     upload_bytes: int = 16 * 2**20
     """Largest body of a request; also the largest picture fetched from an address."""
     pixels: int = 16_000_000
-    """Largest picture, by its header. A detection may hold a byte for each pixel and found object."""
+    """Largest picture, by its header, or frame. A detection may hold a byte for each pixel and found object."""
+    video_frames: int = 6_000
+    """Longest video: three minutes, or as much of them as can be decoded in ``seconds``."""
     labels: int = 2_000
     """Most labels, answers or texts in a request; LVIS has 1,203 names."""
     text_characters: int = 1_000

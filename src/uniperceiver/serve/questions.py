@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Literal
 
+from torch import Tensor
+
 from uniperceiver.data.images import decode_image
 from uniperceiver.predictions import Embedding
 from uniperceiver.predictor import EncodedPicture, Predictor
@@ -24,8 +26,10 @@ class Question:
     verb: Verb
     picture: bytes | None = None
     """An encoded file, checked to be of an acceptable size but not yet decoded."""
+    video: Tensor | None = None
+    """(V, T, 3, h, w) uint8, a video in the place of the picture, as the verb's task looks at it."""
     pixels: int = 0
-    """Of the picture."""
+    """Of the picture, or of all frames of the video."""
     texts: tuple[str, ...] = ()
     """What is said about this picture alone: the question to answer, the texts to fill in, to embed or to classify."""
     second: tuple[str, ...] = ()
@@ -59,12 +63,12 @@ def ask(predictor: Predictor, questions: Sequence[Question]) -> list[Json]:
             return _fill(predictor, questions)
         case "classify_text":
             return _classify_texts(predictor, questions)
+        case "detect":
+            return _detect(predictor, questions)
     pictures = _look(predictor, questions)
     match first.verb:
         case "classify":
             return [found.to_json() for found in predictor.classify(pictures, first.candidates)]
-        case "detect":
-            return _detect(predictor, questions, pictures)
         case "caption":
             return [found.to_json() for found in predictor.caption(pictures)]
         case "match":
@@ -76,17 +80,21 @@ def ask(predictor: Predictor, questions: Sequence[Question]) -> list[Json]:
             return [Embedding(vector).to_json() for vector in predictor.embed_image(pictures)]
 
 
-def _look(predictor: Predictor, questions: Sequence[Question]) -> list[EncodedPicture]:
-    found: list[EncodedPicture] = []
-    for question in questions:
-        assert question.picture is not None
-        found += predictor.look(decode_image(question.picture, "that was sent"))
-    return found
+def _look(predictor: Predictor, questions: Sequence[Question]) -> list[EncodedPicture | Tensor]:
+    """The pictures, decoded, and the videos, which were before."""
+    return [_picture(predictor, question) if question.video is None else question.video for question in questions]
 
 
-def _detect(predictor: Predictor, questions: Sequence[Question], pictures: Sequence[EncodedPicture]) -> list[Json]:
+def _picture(predictor: Predictor, question: Question) -> EncodedPicture:
+    assert question.picture is not None
+    (picture,) = predictor.look(decode_image(question.picture, "that was sent"))
+    return picture
+
+
+def _detect(predictor: Predictor, questions: Sequence[Question]) -> list[Json]:
     answers = []
-    found = predictor.detect(list(pictures), questions[0].candidates, questions[0].threshold)
+    pictures = [_picture(predictor, question) for question in questions]
+    found = predictor.detect(pictures, questions[0].candidates, questions[0].threshold)
     for question, picture, detection in zip(questions, pictures, found, strict=True):
         answer = detection.to_json()
         if not question.masks:

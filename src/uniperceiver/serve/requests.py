@@ -1,6 +1,6 @@
 """What a request may say, and how it becomes a `Question`.
 
-A request is a form (``multipart/form-data``) with the picture as a file, or JSON with the picture in base64. Both have
+A request is a form (``multipart/form-data``) with the picture or video as a file, or JSON with it in base64. Both have
 the same fields. Nothing in them is a path: no file of the server can be named.
 """
 
@@ -12,6 +12,7 @@ import io
 import json
 import struct
 import warnings
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from PIL import Image, UnidentifiedImageError
@@ -46,6 +47,7 @@ def _lines(given: Any) -> Any:
 
 NAMES = "In a form: names with commas between them, one a line, or a JSON list: `cat, red car`."
 LINES = "In a form: one a line, or a JSON list."
+AS_FILE = "a file in a form, base64 in JSON."
 Names = Annotated[list[str], BeforeValidator(_listed)]
 Lines = Annotated[list[str], BeforeValidator(_lines)]
 
@@ -71,12 +73,26 @@ class Request(BaseModel):
 class PictureRequest(Request):
     """A request about one picture."""
 
-    image: str | None = Field(None, description="The picture: a file in a form, base64 in JSON.")
+    image: str | None = Field(None, description=f"The picture: {AS_FILE}")
     image_url: str | None = Field(None, description="An http(s) address instead, where the server allows it.")
 
 
-class ClassifyRequest(PictureRequest):
-    """What does the picture show?"""
+class VideoRequest(PictureRequest):
+    """A request about one picture or video."""
+
+    video: str | None = Field(None, description=f"A video instead, where the model takes them: {AS_FILE}")
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What a request is about, encoded: a picture, or a video, or nothing."""
+
+    picture: bytes | None = None
+    video: bytes | None = None
+
+
+class LabelsRequest(PictureRequest):
+    """A request about one picture and names."""
 
     labels: Names | None = Field(None, description=f"Class names. Default: as trained. {NAMES}")
 
@@ -85,19 +101,23 @@ class ClassifyRequest(PictureRequest):
         return self.labels
 
 
-class DetectRequest(ClassifyRequest):
+class ClassifyRequest(LabelsRequest, VideoRequest):
+    """What does the picture or video show?"""
+
+
+class DetectRequest(LabelsRequest):
     """Which objects are where?"""
 
     threshold: float = Field(0.1, ge=0, le=1, description="Lowest score of an object.")
     masks: bool = Field(True, description="Also masks, as COCO's uncompressed run lengths.")
 
 
-class CaptionRequest(PictureRequest):
-    """Say in a sentence what the picture shows."""
+class CaptionRequest(VideoRequest):
+    """Say in a sentence what the picture or video shows."""
 
 
-class MatchRequest(PictureRequest):
-    """How well do texts fit the picture?"""
+class MatchRequest(VideoRequest):
+    """How well do texts fit the picture or video?"""
 
     texts: Lines = Field(description=f"The texts. {LINES}")
 
@@ -131,8 +151,8 @@ class FillMaskRequest(PictureRequest):
         return self.texts
 
 
-class EmbedImageRequest(PictureRequest):
-    """Turn the picture into a vector of unit length."""
+class EmbedImageRequest(VideoRequest):
+    """Turn the picture or video into a vector of unit length."""
 
 
 class EmbedTextRequest(Request):
@@ -170,22 +190,22 @@ class ClassifyTextRequest(Request):
         return self.labels
 
 
-def to_question(verb: Verb, request: Request, picture: bytes | None, limits: Limits) -> Question:
-    """A request within all limits.
+def to_question(verb: Verb, request: Request, sent: Sent, limits: Limits) -> Question:
+    """A request within all limits; its video is not looked at.
 
     Raises:
         ServiceError: 413 or 422, it is not.
     """
     own, second, candidates = request.own_texts(), request.second_texts(), request.candidates()
     _check_texts([*own, *second, *(candidates or ())], limits)
-    if isinstance(request, PictureRequest) and picture is None and not isinstance(request, FillMaskRequest):
-        raise invalid("there is no picture", "send one in the field image: a file in a form, base64 in JSON")
+    if sent == Sent() and isinstance(request, PictureRequest) and not isinstance(request, FillMaskRequest):
+        raise invalid("there is no picture", f"send one in the field image: {AS_FILE}")
     if not own and isinstance(request, FillMaskRequest | EmbedTextRequest | ClassifyTextRequest):
         raise invalid("there are no texts", "give at least one in the field texts")
     return Question(
         verb,
-        picture=picture,
-        pixels=0 if picture is None else check_picture(picture, limits),
+        picture=sent.picture,
+        pixels=0 if sent.picture is None else check_picture(sent.picture, limits),
         texts=tuple(own),
         second=tuple(second),
         task=request.task if isinstance(request, ClassifyTextRequest) else None,
@@ -195,14 +215,14 @@ def to_question(verb: Verb, request: Request, picture: bytes | None, limits: Lim
     )
 
 
-def decode_base64(text: str) -> bytes:
+def decode_base64(text: str, field: str) -> bytes:
     """The bytes of base64, with a ``data:`` address's beginning or without; 422 for anything else."""
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        message = "the field image is not base64"
+        message = f"the field {field} is not base64"
         raise invalid(message, "encode the file's bytes in base64, or send it as the file of a form") from None
 
 
@@ -221,7 +241,9 @@ def check_picture(data: bytes, limits: Limits) -> int:
         raise too_large(f"the picture: {error}", "make it smaller") from None
     except UnidentifiedImageError:
         message = "the file is not a picture in a format that is read here"
-        raise ServiceError(415, "not_a_picture", message, "send a JPEG, PNG, WebP, BMP, GIF or TIFF") from None
+        raise ServiceError(
+            415, "not_a_picture", message, "send a JPEG, PNG, WebP, BMP, GIF or TIFF, a video as video"
+        ) from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         raise ServiceError(415, "not_a_picture", f"the picture is broken: {error}", "send a whole picture") from None
     if pixels > limits.pixels:

@@ -112,6 +112,7 @@ class ModelDescription(BaseModel):
 
     name: str
     verbs: list[Verb] = Field(description="What the model was trained for.")
+    videos: list[Verb] = Field(description="Of these, what takes videos.")
     labels: dict[str, list[str]] = Field(description="By verb: the candidates it was trained with, the first 100.")
     allows_urls: bool
 
