@@ -40,8 +40,9 @@ async def read_request(
         message = f"the request took longer than {limits.seconds:g} seconds to arrive"
         raise ServiceError(408, "too_slow", message, "send less, or over a faster connection") from None
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    uploads: dict[str, bytes] = {}
     if kind == "application/json":
-        asked, uploads = _from_json(body, fields), {}
+        asked = _from_json(body, fields)
     elif kind == "multipart/form-data":
         asked, uploads = await _from_form(request, body, fields, limits)
     else:
