@@ -180,6 +180,14 @@ def test_a_configuration_extends_another(tmp_path: Path) -> None:
     path.write_text("extends: demo\n")
     with pytest.raises(ConfigError, match="extends of"):
         load_train_config(str(path))
+    other = tmp_path / "other.yaml"
+    path.write_text(f"extends: {{config: {other}}}\n")
+    other.write_text(f"extends: {{config: {path}}}\n")
+    with pytest.raises(ConfigError, match=r"other\.yaml extends .*longer\.yaml, which is made from it"):
+        load_train_config(str(path))
+    path.write_text("seed: 3 $\n")
+    with pytest.raises(ConfigError, match=r"longer\.yaml: .* is written \$\$"):
+        load_train_config(str(path))
 
 
 def test_the_packaged_checkpoint_has_the_recipe_of_the_demo() -> None:

@@ -115,14 +115,14 @@ def test_every_matched_proposal_is_named(
 def test_a_planted_region_comes_back_in_original_pixels(
     model: UniPerceiver, make_task: MakeTask, annotated: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The left half of a 96×128 picture, shown as 48×64 on a canvas of 64×64."""
+    """The left half of a 96×128 picture, shown as 48×64 on a canvas of 64×64; its box goes beyond it on three sides."""
     record = replace(annotated("planted", [], [], size=(48, 64)), original_size=(96, 128))
     features = torch.full((1, 1, 16, 16), -10.0)
     features[:, :, :, :8] = 10.0
     features[:, :, 13:] = 10.0  # in the padding, which no mask may show
     proposals = KeptProposals(
         index=torch.tensor([[3, 1]]),
-        boxes=torch.tensor([[[0.25, 0.5, 0.5, 1.0], [0.5, 0.5, 0.25, 0.5]]]),
+        boxes=torch.tensor([[[0.2, 0.55, 0.6, 1.2], [0.5, 0.5, 0.25, 0.5]]]),
         mask_embeddings=torch.tensor([[[1.0], [-1.0]]]),
         objectness=torch.tensor([[4.0, -4.0]]),
         mask_features=features,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,14 @@ import pytest
 import torch
 
 from uniperceiver.checkpoint import CheckpointError, load_checkpoint, load_training_state
-from uniperceiver.config import OptimizerConfig, Sampling, TrainConfig, WeightAverageConfig, load_train_config
+from uniperceiver.config import (
+    ImageFolderConfig,
+    OptimizerConfig,
+    Sampling,
+    TrainConfig,
+    WeightAverageConfig,
+    load_train_config,
+)
 from uniperceiver.data.loading import LoadingProcessError
 from uniperceiver.training.batch_record import read_batch
 from uniperceiver.training.train import Training, initial, train
@@ -139,6 +147,15 @@ def test_an_existing_training_is_never_overwritten(config: TrainConfig, tmp_path
         train(config, tmp_path / "run", resume=True)
     with pytest.raises(CheckpointError, match=r"no checkpoint .* to go on from"):
         train(config, tmp_path / "other", resume=True)
+
+
+def test_a_training_does_not_go_on_with_other_classes(config: TrainConfig, tmp_path: Path) -> None:
+    train(config, tmp_path / "run")
+    data = config.streams["folders"].dataset
+    assert isinstance(data, ImageFolderConfig)
+    shutil.copytree(sorted(Path(data.root).iterdir())[0], Path(data.root) / "zebra")
+    with pytest.raises(CheckpointError, match=r"begun with \d+ candidates and has \d+ now, for example 'zebra'"):
+        train(config, tmp_path / "run", resume=True)
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change(config: TrainConfig, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def train(
     values: Values = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
     minutes: Annotated[
-        float | None, typer.Option(min=0.0, help="Train this long, whatever the configuration says.")
+        float | None, typer.Option(min=0.01, help="Train this long, whatever the configuration says.")
     ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write for TensorBoard, to the folder tensorboard in --out.")
@@ -166,7 +166,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint, the log and the report.")] = Path(
         "runs/demo"
     ),
-    minutes: Annotated[float, typer.Option(min=0.0, help="Time of the training; evaluation comes on top.")] = 15,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Time of the training; evaluation comes on top.")] = 15,
     cutouts: Annotated[
         str | None, typer.Option(help="shapes, openmoji, or a folder of transparent PNGs. Default: openmoji if there.")
     ] = None,

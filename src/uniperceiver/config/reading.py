@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
+from functools import reduce
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -50,8 +51,24 @@ def read_yaml(
 
     Raises:
         ConfigError: no such configuration, one that is not YAML, a ``${name}`` without a value, a value without a
-            ``${name}``, or an ``extends`` of another form.
+            ``${name}``, or an ``extends`` of another form or of itself.
     """
+    content = _filled(name_or_path, folder, values or {}, defaults or {})
+    names, changes = [name_or_path], []
+    while isinstance(content, dict) and "extends" in content:
+        start = from_data(_Extends, content.pop("extends"), f"extends of {names[-1]}")
+        if start.config in names:
+            raise ConfigError(f"{names[-1]} extends {start.config}, which is made from it: name another configuration")
+        names.append(start.config)
+        changes.append(content)
+        content = _filled(start.config, folder, start.values, {})
+    return reduce(_merged, reversed(changes), content)
+
+
+def _filled(
+    name_or_path: str, folder: Literal["model", "train"], values: dict[str, str], defaults: dict[str, str]
+) -> Any:
+    """The content of one configuration, without what it extends."""
     path = Path(name_or_path)
     if path.suffix in {".yaml", ".yml"}:
         if not path.is_file():
@@ -64,8 +81,8 @@ def read_yaml(
             f"no {folder} configuration {name_or_path!r}: give a .yaml file or one of {', '.join(shipped(folder))}"
         )
     template = Template(text)
-    places, filled = set(template.get_identifiers()), (defaults or {}) | (values or {})
-    missing, unknown = sorted(places - filled.keys()), sorted(set(values or {}) - places)
+    places, filled = set(template.get_identifiers()), defaults | values
+    missing, unknown = sorted(places - filled.keys()), sorted(set(values) - places)
     if missing:
         options = " ".join(f"--{'set' if name == 'model' else 'path'} {name}=…" for name in missing)
         raise ConfigError(
@@ -78,13 +95,11 @@ def read_yaml(
             f"that begins with extends: {{config: {name_or_path}}} (docs/training.md)"
         )
     try:
-        content = yaml.safe_load(template.substitute(filled))
+        return yaml.safe_load(template.substitute(filled))
     except yaml.YAMLError as error:
         raise ConfigError(f"{name_or_path} is not YAML: {error}") from None
-    if not isinstance(content, dict) or "extends" not in content:
-        return content
-    start = from_data(_Extends, content.pop("extends"), f"extends of {name_or_path}")
-    return _merged(read_yaml(start.config, folder, start.values), content)
+    except ValueError as error:
+        raise ConfigError(f"{name_or_path}: {error}: a $ that begins no ${{name}} is written $$") from None
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -167,12 +167,13 @@ class DetectionTask:
         region, label = pairs // len(self.candidates), pairs % len(self.candidates)
         height, width = batch.original_sizes[image]
         scale = torch.tensor([width, height, width, height], dtype=torch.float64, device=region.device)
+        boxes = cxcywh_to_xyxy(proposals.boxes[image, region].double()) * scale
         # A region under several names has one mask.
         different, which = region.unique(return_inverse=True)
         masks, quality = self._masks(batch, proposals, image, different)
         labels = label.cpu().numpy()
         return Detection(
-            boxes=(cxcywh_to_xyxy(proposals.boxes[image, region].double()) * scale).cpu().numpy(),
+            boxes=boxes.clamp(min=0).minimum(scale).cpu().numpy(),
             scores=scores.cpu().numpy(),
             labels=labels,
             names=tuple(self.candidates.texts[index] for index in labels),

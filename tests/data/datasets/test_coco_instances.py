@@ -37,7 +37,7 @@ def make(write_picture: Callable[..., Path], write_json: Callable[[str, Any], st
     for name in ("five.png", "three.png", "nine.png"):
         write_picture(f"images/{name}", WIDTH, HEIGHT)
 
-    def build(*annotations: dict[str, Any], fold: FoldConfig | None = None, **size: int) -> CocoInstances:
+    def build(*annotations: dict[str, Any], fold: FoldConfig | None = None, **size: Any) -> CocoInstances:
         images = [
             {"id": number, "file_name": f"{name}.png", "height": HEIGHT, "width": WIDTH} | size
             for number, name in ((5, "five"), (3, "three"), (9, "nine"))
@@ -147,6 +147,8 @@ def test_folds(make: Any) -> None:
     [
         ({"category_id": 4}, "category 4, which the file's categories lack"),
         ({"image_id": 4}, "image 4, which the file's images lack"),
+        ({"image_id": [5]}, "expected a number"),
+        ({"category_id": None}, "expected a number"),
         ({"bbox": [1, 1, -3, 4]}, "expected x, y, width, height"),
         ({"bbox": [1, 1, float("nan"), 4]}, "expected x, y, width, height"),
         ({"bbox": [1, 1, "2", 4]}, "expected x, y, width, height"),
@@ -174,6 +176,14 @@ def test_a_missing_field_picture_or_id_is_named(make: Any, tmp_path: Path) -> No
     (tmp_path / "images" / "nine.png").unlink()
     with pytest.raises(DatasetError, match=r"image 9 needs the picture .*nine\.png"):
         make()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"height": None}, {"width": "24"}, {"height": 0}, {"file_name": 7}, {"id": None}, {"id": [1]}]
+)
+def test_a_picture_of_odd_fields_is_named(make: Any, changes: dict[str, Any]) -> None:
+    with pytest.raises(DatasetError, match=r"images\[0\] has the .*: expected"):
+        make(**changes)
 
 
 def test_a_picture_of_another_size_is_named(make: Any) -> None:
