@@ -11,6 +11,7 @@ import pytest
 from uniperceiver.checkpoint import Checkpoint, save_checkpoint
 from uniperceiver.config import ScenesConfig, TrainConfig, VqaConfig, load_train_config
 from uniperceiver.data.datasets import open_dataset
+from uniperceiver.data.datasets.annotation_files import DatasetError
 from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint, write_predictions
 from uniperceiver.evaluation.text_files import score_answers
 from uniperceiver.stored_tasks import StoredTask
@@ -61,6 +62,22 @@ def test_a_task_without_answers_of_its_own_has_those_of_the_data(
     config = with_questions(load_train_config(str(train_yaml), {"root": str(data)}), data, tmp_path)
     reports = evaluate_checkpoint(tmp_path / "model", config, ["questions"], tmp_path / "report.json")
     assert reports["questions"].result.count == 6
+
+
+def test_training_data_that_are_gone_are_missed_for_trivial_answers_alone(
+    checkpoint: Checkpoint, train_yaml: Path, data: Path, tmp_path: Path
+) -> None:
+    config = with_questions(load_train_config(str(train_yaml), {"root": str(data)}), data, tmp_path)
+    stream = config.streams["questions"]
+    gone = replace(stream, dataset=replace(stream.dataset, questions=str(tmp_path / "gone.json")))
+    config = replace(config, streams={"questions": gone})
+    save_checkpoint(checkpoint, tmp_path / "model")
+    with pytest.warns(UserWarning, match=r"questions: the training data .* come from the evaluated .*gone\.json"):
+        reports = evaluate_checkpoint(tmp_path / "model", config, None, tmp_path / "report.json")
+    assert reports["questions"].result.count == 6
+    save_checkpoint(replace(checkpoint, tasks={}), tmp_path / "without answers")
+    with pytest.raises(DatasetError, match=r"gone\.json"):
+        evaluate_checkpoint(tmp_path / "without answers", config, None, tmp_path / "report.json")
 
 
 def test_names_that_training_never_saw_are_evaluated_among_themselves(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from uniperceiver.atomic_files import write_whole
 from uniperceiver.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from uniperceiver.config import ConfigError, StreamConfig, TrainConfig
 from uniperceiver.data.datasets import Dataset
+from uniperceiver.data.datasets.annotation_files import DatasetError
 from uniperceiver.data.recognition.found import FoundData
 from uniperceiver.data.transforms import test_transform
 from uniperceiver.distributed import usable_device
@@ -118,13 +120,14 @@ def _evaluate_stream(checkpoint: Checkpoint, name: str, stream: StreamConfig) ->
     assert stream.evaluation is not None
     kind = stream.task.kind
     evaluated = open_data_for(kind, stream.evaluation)
-    is_same = stream.dataset == stream.evaluation  # data that were given alone, with --data, are both
-    training = evaluated if is_same else open_data_for(kind, stream.dataset)
-    setting = TaskSetting(stream.task, checkpoint.tokenizer, checkpoint.model.config.pixels)
     stored = checkpoint.tasks.get(name)
-    if stored is not None and stored.has_candidates:
+    is_known = stored is not None and stored.has_candidates
+    training = _training_data(name, stream, evaluated, is_needed=not is_known)
+    setting = TaskSetting(stream.task, checkpoint.tokenizer, checkpoint.model.config.pixels)
+    if stored is not None and is_known:
         candidates = CandidateSet.restored(stored.texts, stored.token_ids, checkpoint.tokenizer)
     else:  # the checkpoint was not trained on the stream, or came without candidates: those that training would find
+        assert training is not None
         candidates = find_candidates(setting, training)
     task = build_task(setting, candidates)
     reports = {name: _evaluate_data(checkpoint, task, stream, evaluated, training)}
@@ -134,6 +137,22 @@ def _evaluate_stream(checkpoint: Checkpoint, name: str, stream: StreamConfig) ->
             task = build_task(setting, find_candidates(setting, novel))
         reports[f"{name}-held-out"] = _evaluate_data(checkpoint, task, stream, novel, None)
     return reports
+
+
+def _training_data(name: str, stream: StreamConfig, evaluated: Dataset, is_needed: bool) -> Dataset | None:
+    """What the stream was trained on; None, with a warning: it is not there, and only trivial baselines need it."""
+    if stream.dataset == stream.evaluation:  # data that were given alone, with --data, are both
+        return evaluated
+    try:
+        return open_data_for(stream.task.kind, stream.dataset)
+    except DatasetError as error:
+        if is_needed:
+            raise
+        warnings.warn(
+            f"{name}: the training data cannot be opened, so trivial baselines come from the evaluated data ({error})",
+            stacklevel=2,
+        )
+        return None
 
 
 def _evaluate_data(
