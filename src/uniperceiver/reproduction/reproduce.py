@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from uniperceiver.atomic_files import write_whole
 from uniperceiver.config import ConfigError
 from uniperceiver.reproduction.baseline import Baseline
 from uniperceiver.reproduction.comparison import Comparison
@@ -85,6 +86,6 @@ def reproduce(
 def _write(comparison: Comparison, out: Path) -> None:
     tables = [comparison.text(), comparison.contrasts()]
     page = "\n".join(table.markdown() for table in tables if table is not None)
-    (out / f"{comparison.table.name}.md").write_text(page, encoding="utf-8")
+    write_whole(out / f"{comparison.table.name}.md", page.encode())
     content = json.dumps(comparison.to_json(), indent=1, allow_nan=False, ensure_ascii=False)
-    (out / f"{comparison.table.name}.json").write_text(content + "\n", encoding="utf-8")
+    write_whole(out / f"{comparison.table.name}.json", f"{content}\n".encode())
