@@ -47,9 +47,9 @@ def open_streams(config: TrainConfig, start: Checkpoint, mixture: Mixture) -> tu
 def _check_unchanged(name: str, began: StoredTask, now: StoredTask) -> None:
     if (began.texts, began.token_ids) != (now.texts, now.token_ids):
         before, after = (len(task.texts) + len(task.token_ids) for task in (began, now))
-        only = [text for text in (*now.texts, *began.texts) if (text in began.texts) != (text in now.texts)]
-        example = f", for example {only[0]!r}" if only else ""
+        only = sorted(set(began.texts) ^ set(now.texts))
+        difference = f"for example {only[0]!r}" if only else "other words, or in another order"
         raise CheckpointError(
-            f"stream {name} was begun with {before} candidates and has {after} now{example}: go on with the data it "
-            "was begun with, or train anew with --model CHECKPOINT and another --out"
+            f"stream {name} was begun with {before} candidates and has {after} now, {difference}: go on with the data "
+            "it was begun with, or train anew with --model CHECKPOINT and another --out"
         )
