@@ -89,7 +89,7 @@ def test_a_packaged_model_is_fine_tuned_with_low_rank_updates_and_merged(
 ) -> None:
     """--model is the start, whatever model the configuration names."""
     out, merged = tmp_path / "adapted", tmp_path / "merged"
-    options = ["--path", f"root={data}", "--minutes", "0.0001", "--tune", "lora"]
+    options = ["--path", f"root={data}", "--minutes", "0.01", "--tune", "lora"]
     assert run("train", train_yaml, "--out", out, "--model", "packaged:nano", *options) == 0
     assert f"starts from {packaged}" in capsys.readouterr().out
     assert run("merge", "nano", "--adapter", out / "adapter.safetensors", "--out", merged) == 0
