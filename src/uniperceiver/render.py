@@ -80,11 +80,11 @@ def _with_masks(picture: Image.Image, masks: np.ndarray, colours: list[Colour], 
             f"masks have height and width {masks.shape[1:]}, the picture has {(picture.height, picture.width)}: draw "
             "on the picture the detection was made from"
         )
-    pixels = np.asarray(picture, dtype=np.float32).copy()
+    canvas = picture.copy()
     for index in order.tolist():
-        mask = masks[index]
-        pixels[mask] += MASK_OPACITY * (np.array(colours[index], dtype=np.float32) - pixels[mask])
-    return Image.fromarray(pixels.round().astype(np.uint8))
+        opacity = Image.fromarray(masks[index].astype(np.uint8) * np.uint8(round(255 * MASK_OPACITY)))
+        canvas.paste(colours[index], (0, 0), opacity)
+    return canvas
 
 
 def _broken(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> list[str]:

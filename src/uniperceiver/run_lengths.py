@@ -10,10 +10,16 @@ import numpy as np
 
 def run_lengths(mask: np.ndarray) -> list[int]:
     """COCO's uncompressed run-length code of a mask (H, W): lengths of runs down the columns, the first of zeros."""
-    values = np.asarray(mask, dtype=bool).ravel(order="F")
-    changes = np.flatnonzero(np.diff(values)) + 1
-    lengths = np.diff(np.concatenate([[0], changes, [values.size]])).tolist()
-    return [0, *lengths] if values.size and values[0] else lengths
+    values = np.asarray(mask, dtype=bool)
+    if not values.size:
+        return [0]
+    # Changes are looked for in the order of the rows: to turn a large mask over takes three times as long.
+    row, column = np.nonzero(values[1:] != values[:-1])
+    between_columns = np.flatnonzero(values[0, 1:] != values[-1, :-1]) + 1
+    height = values.shape[0]
+    changes = np.sort(np.concatenate([column * height + row + 1, between_columns * height]))
+    lengths = np.diff(changes, prepend=0, append=values.size).tolist()
+    return [0, *lengths] if values[0, 0] else lengths
 
 
 def compressed(lengths: Sequence[int]) -> str:

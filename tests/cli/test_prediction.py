@@ -6,15 +6,18 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
+from torch import Tensor
 
 from uniperceiver import Predictor, cli
+from uniperceiver.cli import prediction_run
+from uniperceiver.predictions import Embedding
 
 VERBS = ["classify", "detect", "caption", "match", "answer", "fill", "embed"]
 
@@ -113,6 +116,28 @@ def test_bad_files_do_not_stop_the_others(
     assert "missing.png" in said.err
     entries = json.loads((out / "predictions.json").read_text())
     assert ["error" in entry for entry in entries] == [True, False, True]
+
+
+def test_many_pictures_are_asked_for_together_and_large_ones_apart(
+    untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred masks of each would not fit into memory."""
+    monkeypatch.setattr(prediction_run, "BATCH", 3)
+    monkeypatch.setattr(prediction_run, "BATCH_PIXELS", 5_000)
+    for number, side in enumerate([10, 10, 10, 10, 60, 80, 60, 10]):
+        Image.new("RGB", (side, side)).save(tmp_path / f"{number}.png")
+    predictor, together = Predictor.from_pretrained(untrained), []
+
+    def ask(pictures: list[Tensor]) -> Sequence[Embedding]:
+        together.append([picture.shape[-1] for picture in pictures])
+        return [Embedding(vector) for vector in predictor.embed_image(pictures)]
+
+    out = tmp_path / "out"
+    read = prediction_run.file_reader(predictor, "retrieval", None)
+    prediction_run.run([str(tmp_path)], ask, read, out, "json")
+    assert together == [[10, 10, 10], [10, 60], [80], [60, 10]]
+    files = [Path(entry["file"]).name for entry in json.loads((out / "predictions.json").read_text())]
+    assert files == [f"{number}.png" for number in range(8)]
 
 
 def test_a_video_is_one_thing_or_its_frames(

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     Read = Callable[[str], Iterator[NamedPicture | Failure]]
 
 BATCH = 8
-"""Pictures and videos read and computed together."""
+"""Pictures and videos read and computed together, at most."""
+BATCH_PIXELS = 2**23
+"""And their pixels: a hundred masks of eight million are 0.8 GB. One picture may have more."""
 
 
 def file_reader(predictor: Predictor, kind: TaskKind, every: int | None) -> Read:
@@ -87,8 +89,14 @@ def _predict(sources: Sequence[str], ask: Ask, read: Read, sink: Sink) -> tuple[
                 done += flush()  # results keep the order of what was given
                 failures.append(found)
                 sink.fail(found)
-            else:
-                batch.append(found)
-            if len(batch) == BATCH:
+                continue
+            if len(batch) == BATCH or sum(map(_area, [*batch, found])) > BATCH_PIXELS:
                 done += flush()
+            batch.append(found)
     return failures, done + flush()
+
+
+def _area(picture: NamedPicture) -> int:
+    """Pixels of a picture, or of one frame of a video."""
+    height, width = picture.pixels.shape[-2:]
+    return height * width
