@@ -24,7 +24,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(table, "FOLDER", tmp_path)
     monkeypatch.setattr(table, "BENCHMARKS", ("works", "fails", "hangs"))
-    monkeypatch.setattr(table, "LIMIT", 20)
     (tmp_path / "works.py").write_text(WORKS.format(folder=str(FOLDER)))
     (tmp_path / "fails.py").write_text("raise SystemExit('no peer installed')")
     (tmp_path / "hangs.py").write_text("import time; time.sleep(60)")

@@ -23,7 +23,7 @@ def predictor(checkpoint: Checkpoint) -> Predictor:
 
 @pytest.fixture
 def limits() -> Limits:
-    return Limits(upload_bytes=2**20, pixels=250_000, seconds=20)
+    return Limits(upload_bytes=2**20, pixels=250_000, seconds=300)
 
 
 @pytest.fixture

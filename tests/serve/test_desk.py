@@ -27,7 +27,7 @@ class Gate:
 
         def held(texts: list[str]) -> object:
             self.entered.set()
-            assert self.opened.wait(20)
+            assert self.opened.wait(300)
             self.batches.append(len(texts))
             return embed(texts)
 
@@ -53,7 +53,7 @@ def text(number: int) -> Question:
 
 def test_what_waits_is_computed_together(desk: Desk, gate: Gate) -> None:
     first = desk.submit(text(0))
-    assert gate.entered.wait(20)
+    assert gate.entered.wait(300)
     waiting = [desk.submit(text(number)) for number in range(1, 7)]
     gate.opened.set()
     wait([first, *waiting], 20)
@@ -64,7 +64,7 @@ def test_what_waits_is_computed_together(desk: Desk, gate: Gate) -> None:
 
 def test_a_full_queue_refuses(desk: Desk, gate: Gate) -> None:
     desk.submit(text(0))
-    assert gate.entered.wait(20)
+    assert gate.entered.wait(300)
     for number in range(6):
         desk.submit(text(number))
     with pytest.raises(ServiceError, match="6 requests are waiting") as refused:
@@ -75,7 +75,7 @@ def test_a_full_queue_refuses(desk: Desk, gate: Gate) -> None:
 
 def test_who_gives_up_is_not_computed(desk: Desk, gate: Gate) -> None:
     first = desk.submit(text(0))
-    assert gate.entered.wait(20)
+    assert gate.entered.wait(300)
     given_up, other = desk.submit(text(1)), desk.submit(text(2))
     assert given_up.cancel()
     gate.opened.set()
@@ -85,7 +85,7 @@ def test_who_gives_up_is_not_computed(desk: Desk, gate: Gate) -> None:
 
 def test_a_mistake_is_the_own_one_alone(desk: Desk, gate: Gate, photo: bytes) -> None:
     first = desk.submit(text(0))
-    assert gate.entered.wait(20)
+    assert gate.entered.wait(300)
     good, broken, good_too = (
         desk.submit(Question("classify", picture=data, pixels=4800)) for data in (photo, photo[:100], photo)
     )
@@ -100,7 +100,7 @@ def test_different_labels_are_not_mixed(desk: Desk, gate: Gate, photo: bytes) ->
     asked = [("cat", "dog"), ("tree", "road"), ("cat", "dog")]
     found = [desk.submit(Question("classify", picture=photo, pixels=4800, candidates=names)) for names in asked]
     for names, answer in zip(asked, found, strict=True):
-        assert set(answer.result(20)["names"]) == set(names)
+        assert set(answer.result(300)["names"]) == set(names)
 
 
 def test_a_batch_has_a_bounded_number_of_pixels(predictor: Predictor, gate: Gate, photo: bytes) -> None:
@@ -108,7 +108,7 @@ def test_a_batch_has_a_bounded_number_of_pixels(predictor: Predictor, gate: Gate
     metrics = Metrics()
     desk = Desk(predictor, Limits(pixels=10_000, batch=8, window_seconds=0.2), metrics)
     found = [desk.submit(Question("classify", picture=photo, pixels=4800)) for _ in range(4)]
-    wait(found, 20)
+    wait(found, 300)
     desk.close()
     assert 'uniperceiver_batch_size_bucket{le="2.0",verb="classify"} 2.0' in metrics.text().decode()
 

@@ -46,7 +46,7 @@ def watcher(v1_checkpoint: Checkpoint) -> Predictor:
 
 @pytest.fixture
 def limits() -> Limits:
-    return Limits(upload_bytes=2**20, pixels=60_000, video_frames=20, seconds=20)
+    return Limits(upload_bytes=2**20, pixels=60_000, video_frames=20, seconds=300)
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ class HeldReader(VideoReader):
     opened = threading.Event()
 
     def views(self, source: Path | bytes, bounds: VideoBounds | None = None) -> Tensor:
-        assert self.opened.wait(20)
+        assert self.opened.wait(300)
         return super().views(source, bounds)
 
 
