@@ -86,3 +86,29 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         ReleaseFile.from_content({"backbone.conv.weight": torch.zeros(1)})
     with pytest.raises(ReleaseFileError, match="expected tensors"):
         ReleaseFile.from_content({"epoch": 3})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({}, "the file holds nothing: expected tensors"),
+        ({"model": None}, "holds a NoneType under 'model': expected tensors"),
+        ({"model": TENSORS | {"epoch": 3}}, "holds 'epoch', a int, under 'model': expected tensors by name alone"),
+        ({"model": TENSORS | {7: torch.ones(1)}}, "holds 7, a Tensor, under 'model'"),
+        ({"module": {"model": TENSORS}}, "holds 'model', a dict, under 'module'"),
+        ({"state_dict": TENSORS}, "holds 'state_dict', a dict, among others: .*save the model's state dict alone"),
+        ({"fused_encoder.n": torch.ones(1, dtype=torch.int64)}, r"fused_encoder\.n has numbers of torch\.int64"),
+    ],
+)
+def test_contents_that_are_no_tensors_by_name_are_named(content: dict[str, Any], message: str) -> None:
+    with pytest.raises(ReleaseFileError, match=message):
+        ReleaseFile.from_content(content)
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    torch.save({"fused_encoder.n": torch.ones(1000)}, tmp_path / "whole.pth")
+    cut = (tmp_path / "whole.pth").read_bytes()[:2000]
+    for name, content in (("cut.pth", cut), ("broken.safetensors", b"no header at all")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ReleaseFileError, match=rf"{name} .*replace it"):
+            ReleaseFile.read(tmp_path / name)

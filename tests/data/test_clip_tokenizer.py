@@ -71,12 +71,19 @@ def test_texts_end_but_have_no_start(tokenizer: Tokenizer) -> None:
         ("x<|spe|>", "x <|spe|>"),
         ("<|spe|><|spe|>!", "<|spe|> <|spe|> !"),
         ("x! <|SPE|>", "x ! <|spe|>"),
+        ("!<|spe|><|spe|>", "!<| spe |><| spe |>"),  # nor is what follows a special word
     ],
 )
 def test_special_words_beside_others(text: str, words: str, tokenizer: Tokenizer) -> None:
     found = tokenizer.encode(text, special=False)
     assert found == [index for word in words.split() for index in tokenizer.encode(word, special=False)]
     assert found.count(49410) == words.count("<|spe|>")
+
+
+def test_a_long_s_is_one_after_an_apostrophe(tokenizer: Tokenizer) -> None:
+    """The official pattern ignores case, and ſ is one of an s."""
+    assert tokenizer.encode("it'ſ", special=False) == [585, 6, 129, 379]
+    assert tokenizer.encode("it's", special=False) == [585, 568]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,8 @@ def test_which_layers_are_conditional() -> None:
     assert isinstance(make_layer(2, moe=even).attention, ConditionalPair)
     assert isinstance(make_layer(1, moe=even).attention, LinearPair)
     assert isinstance(make_layer(1, moe=even).feed_forward, LinearPair)
+    assert isinstance(make_layer(2, moe=MoEConfig(layers="odd")).feed_forward, LinearPair)
+    assert isinstance(make_layer(3, moe=MoEConfig(layers="odd")).feed_forward, ConditionalPair)
 
 
 def test_initialisation_is_xavier_with_qkv_as_three_maps_and_experts_of_their_own() -> None:

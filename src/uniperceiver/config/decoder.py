@@ -17,8 +17,8 @@ class MoEConfig:
 
     experts: Positive = 8
     top_k: Positive = 2
-    layers: Literal["all", "even"] = "all"
-    """``all``: every layer (v2); ``even``: layers 0, 2, 4, … (v1-MoE)."""
+    layers: Literal["all", "even", "odd"] = "all"
+    """``all``: every layer (v2); ``even``: layers 0, 2, 4, … (v1-MoE); ``odd``: layers 1, 3, 5, …"""
     in_attention: bool = False
     """Also make the attention's projections conditional (v1-MoE)."""
     noise: Annotated[float, Field(ge=0)] = 1.0
@@ -33,6 +33,10 @@ class MoEConfig:
         """Top-k cannot exceed the number of experts."""
         if self.top_k > self.experts:
             raise ValueError(f"decoder.moe.top_k {self.top_k} exceeds decoder.moe.experts {self.experts}")
+
+    def is_in(self, index: int) -> bool:
+        """Whether layer ``index``, counted from 0, has experts."""
+        return self.layers == "all" or index % 2 == ("even", "odd").index(self.layers)
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from uniperceiver.config import LinearHeadConfig, ModelConfig, PatchEncoderConfig, TemperatureGroup
 from uniperceiver.convert.key_rules import check
-from uniperceiver.convert.uniperceiver_v1_configuration import configuration
+from uniperceiver.convert.uniperceiver_v1_configuration import configuration, lacking_shapes
 from uniperceiver.convert.uniperceiver_v1_file import ReleaseFile
 from uniperceiver.convert.uniperceiver_v1_keys import TYPE, to_official, to_ours
 from uniperceiver.load_report import KeyMismatchError, LoadReport
@@ -33,17 +33,6 @@ officially models that do not share it are those that learn none."""
 UNLEARNT_TEMPERATURE = 0.03
 """Of models whose files have no temperatures because they did not learn any (LEARN_TEMP False): of the official
 configurations only the fine-tuning for visual question answering, which sets this as PRED_TEMPERATURE."""
-_SHAPE_GIVERS = (
-    "f_text.words.weight",
-    "f_text.positions.weight",
-    "f_text.token_types.weight",
-    "f_image.patches.weight",
-    "f_image.patches.bias",
-    "f_image.spatial_positions",
-    "f_image.temporal_positions.weight",
-    "g.layers.0.norm1.weight",
-)
-"""What `configuration` looks at, whatever the model."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +75,8 @@ def convert_uniperceiver_v1(release: ReleaseFile, options: V1Options | None = No
 
     Raises:
         KeyMismatchError: names or shapes that do not fit together.
-        ValueError: options that the file does not allow, e.g. folding a dense model, or classes in another number.
+        ValueError: options that the file does not allow, e.g. folding a dense model, or classes in another number;
+            shapes or experts that no configuration has.
     """
     options = options or V1Options()
     _check_classes(release, options.classes)
@@ -96,9 +86,9 @@ def convert_uniperceiver_v1(release: ReleaseFile, options: V1Options | None = No
     weights, report = to_ours(release.tensors, bool(options.classes), has_two)
     unused = {name: release.tensors[name] for name in report.dropped}
     report = _as_in_the_file(report, release)
-    lacking = [name for name in _SHAPE_GIVERS if name not in weights]
+    lacking = lacking_shapes(weights)
     if lacking:
-        raise KeyMismatchError("the Uni-Perceiver v1 file", replace(report, missing=tuple(lacking)))
+        raise KeyMismatchError("the Uni-Perceiver v1 file", replace(report, missing=lacking))
     notes = [_what(release, weights)]
     weights = dict(weights)
     made = _fill_temperatures(weights, notes)
@@ -181,7 +171,8 @@ def _what(release: ReleaseFile, weights: Mapping[str, Tensor]) -> str:
     packed = any("in_proj_weight" in name for name in release.tensors)
     base = "earlier DeepSpeed code base (ds)" if release.is_raw else "current code base (torch, or a converted ds)"
     attention = "" if release.is_raw else f", attention {'packed' if packed else 'as in MoE models'}"
-    kind = "Uni-Perceiver-MoE" if experts else f"dense{attention}"
+    scale = "" if "g.layers.0.gamma_1" in weights else ", without layer scale"
+    kind = f"{'Uni-Perceiver-MoE' if experts else f'dense{attention}'}{scale}"
     beside = f"; beside the weights, not used: {', '.join(release.beside)}" if release.beside else ""
     return f"{kind}, names of the {base}, {release.container} file{beside}"
 
@@ -252,9 +243,12 @@ def _merge_type(weights: dict[str, Tensor], release: ReleaseFile, choice: TypeEm
         if choice == "merge":
             raise ValueError(f"the file has no {TYPE} to merge: convert it without merging")
         return
+    bias = weights["f_image.patches.bias"]
+    if vector.shape != (1, len(bias)):
+        raise ValueError(f"{TYPE} in the file has the shape {tuple(vector.shape)}: expected (1, {len(bias)})")
     is_merged = choice == "merge" or (choice == "auto" and release.is_raw)
     if is_merged:
-        weights["f_image.patches.bias"] = weights["f_image.patches.bias"] + vector[0]
+        weights["f_image.patches.bias"] = bias + vector[0]
     state = "was now added to" if is_merged else "was taken to be already in"
     notes.append(
         f"the type of pictures ({TYPE}, length {float(vector.norm()):.3g}) {state} the patch map's bias; the file does"
@@ -266,6 +260,10 @@ def _resize(weights: dict[str, Tensor], config: ModelConfig, options: V1Options,
     """Places for another picture size or number of frames."""
     image = config.image
     assert isinstance(image, PatchEncoderConfig)
+    if options.frames is not None and options.frames < 1:
+        raise ValueError(f"{options.frames} frames: give at least 1")
+    if options.image_size is not None and (options.image_size < 1 or options.image_size % image.patch):
+        raise ValueError(f"pictures of {options.image_size} pixels: give a multiple of the patches' {image.patch}")
     if options.frames is not None and options.frames != image.frames:
         key = "f_image.temporal_positions.weight"
         weights[key] = F.interpolate(weights[key].T[None], options.frames, mode="linear")[0].T.contiguous()

@@ -9,6 +9,7 @@ from pickle import UnpicklingError
 from typing import Any, Literal, Self
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -61,11 +62,11 @@ class ReleaseFile:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ReleaseFileError: it is something else, or in PyTorch's old format.
+            ReleaseFileError: it is something else, damaged, or in PyTorch's old format.
         """
         if not path.is_file():
             raise FileNotFoundError(f"no checkpoint file {path}")
-        content: Any = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+        content: Any = _safetensors(path) if path.suffix == ".safetensors" else _unpickled(path)
         if not isinstance(content, Mapping):
             raise ReleaseFileError(f"{path} holds a {type(content).__name__}: expected a dictionary of tensors")
         return cls.from_content(content, str(path))
@@ -75,10 +76,8 @@ class ReleaseFile:
         """Find the tensors in what a file holds, and give them their current names."""
         container: Container = "deepspeed" if "module" in content else "training" if "model" in content else "bare"
         tensors = content["module" if container == "deepspeed" else "model"] if container != "bare" else content
-        if not isinstance(tensors, Mapping) or not all(isinstance(value, Tensor) for value in tensors.values()):
-            found = ", ".join(map(str, list(content)[:5]))
-            raise ReleaseFileError(f"{what} holds {found}: expected tensors, or tensors under 'model' or 'module'")
-        plain = {name: str(name).removeprefix(_WRAPPER) for name in tensors}
+        _check(tensors, "" if tensors is content else f" under '{'module' if 'module' in content else 'model'}'", what)
+        plain = {name: name.removeprefix(_WRAPPER) for name in tensors}
         is_raw = any(name.startswith("encoder.") for name in plain.values())
         if not is_raw and not any(name.startswith("fused_encoder.") for name in plain.values()):
             raise ReleaseFileError(
@@ -110,6 +109,13 @@ class _Opaque:
         pass
 
 
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ReleaseFileError(f"{path} is damaged or not in the format safetensors ({error}): replace it") from None
+
+
 def _unpickled(path: Path) -> Any:
     """The content of a torch file, every object but tensors and plain data replaced by `_Opaque`."""
     with path.open("rb") as file:
@@ -123,11 +129,25 @@ def _unpickled(path: Path) -> Any:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
         with torch.serialization.safe_globals([(_Opaque, name) for name in names]):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, TypeError) as error:
+    except (UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, TypeError, OSError) as error:
         reason = str(error).split("\n")[0][:200]
         raise ReleaseFileError(
-            f"{path} cannot be read without executing code from it ({reason}): save its tensors as safetensors"
+            f"{path} cannot be read without executing code from it ({reason}): replace it if it is damaged or none of "
+            "PyTorch's files, or else save its tensors as safetensors"
         ) from error
+
+
+def _check(tensors: Any, place: str, what: str) -> None:
+    """ReleaseFileError for anything but tensors by name."""
+    if not isinstance(tensors, Mapping) or not tensors:
+        found = "nothing" if isinstance(tensors, Mapping) else f"a {type(tensors).__name__}"
+        raise ReleaseFileError(f"{what} holds {found}{place}: expected tensors by name there")
+    for name, value in tensors.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise ReleaseFileError(
+                f"{what} holds {name!r}, a {type(value).__name__},{place or ' among others'}: expected tensors by name "
+                "alone, or such under 'model' or 'module'; save the model's state dict alone"
+            )
 
 
 def _current(name: str, is_raw: bool) -> str:
@@ -139,5 +159,7 @@ def _current(name: str, is_raw: bool) -> str:
 
 def _plain(name: str, tensor: Tensor) -> Tensor:
     """Half precision widened; vectors written as (1, 1, D) or (1, D) as (D,)."""
-    tensor = tensor.float() if tensor.is_floating_point() else tensor
+    if not tensor.is_floating_point():
+        raise ReleaseFileError(f"{name} has numbers of {tensor.dtype}: expected weights, which are floating-point")
+    tensor = tensor.float()
     return tensor.flatten() if name.endswith(("residual_scale", "s_token_bias")) else tensor

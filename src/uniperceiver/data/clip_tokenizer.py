@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import html
 import re
-import unicodedata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,9 +20,12 @@ MERGES = 49152 - 256 - 2
 VOCABULARY_FILE = "bpe_simple_vocab_16e6.txt.gz"
 CLIP_SOURCE = "pypi:open_clip_torch"
 """As a tokenizer's source: the vocabulary inside this package."""
-_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
-_WRITTEN = re.compile(r"<\|(?=(?:startoftext|endoftext|gen|spe)\|>)")
-"""Where a special word that texts may contain begins. ``<|mask|>`` is none: the official pattern does not know it."""
+_PATTERN = r"'[sſ]|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+_WRITTEN = re.compile(r"(<\|(?:startoftext|endoftext|gen|spe)\|>)|(?:[^\w\s]|_)+")
+"""Special words that texts may contain, and runs of punctuation, as the official pattern cuts them. ``<|mask|>`` is no
+special word: that pattern does not know it."""
+_REST = re.compile(r"(?:startoftext|endoftext|gen|spe)\|>")
+"""A special word without its first two characters."""
 
 
 def clip_tokenizer(merges: list[tuple[str, str]]) -> RawTokenizer:
@@ -84,7 +86,7 @@ def tidied(text: str) -> str:
     mended = text if is_plain else _mended(text)
     resolved = html.unescape(html.unescape(mended))
     lower = re.sub(r"\s+", " ", resolved).strip().lower()
-    return _WRITTEN.sub(lambda match: _unless_attached(lower, match), lower)
+    return _WRITTEN.sub(_unless_attached, lower) if "<|" in lower else lower
 
 
 def _mended(text: str) -> str:
@@ -97,15 +99,13 @@ def _mended(text: str) -> str:
     return ftfy.fix_text(text)
 
 
-def _unless_attached(text: str, match: re.Match[str]) -> str:
+def _unless_attached(match: re.Match[str]) -> str:
     """The official pattern takes punctuation before a special word together with its first two characters.
 
     A blank between those and the rest makes the same words, since there the pattern cuts anyway.
     """
-    before = text[: match.start()]
-    is_punctuation = bool(before) and not before[-1].isspace() and unicodedata.category(before[-1])[0] not in "LN"
-    follows_special = before.endswith((START, END, GEN, SPE))
-    return "<| " if is_punctuation and not follows_special else "<|"
+    is_begun = match[1] is None and match[0].endswith("<|") and _REST.match(match.string, match.end()) is not None
+    return f"{match[0]} " if is_begun else match[0]
 
 
 def _packaged_file() -> Path:

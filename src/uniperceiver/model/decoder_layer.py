@@ -37,10 +37,10 @@ class DecoderLayer(nn.Module):
     """
 
     def __init__(self, config: UnifiedDecoderConfig, index: int) -> None:
-        """``index`` counts layers from 0: ``config.moe.layers`` may make only the even ones conditional."""
+        """``index`` counts layers from 0: ``config.moe.layers`` may make only some of them conditional."""
         super().__init__()
         width, hidden, moe = config.width, config.feedforward, config.moe
-        if moe is not None and moe.layers == "even" and index % 2 == 1:
+        if moe is not None and not moe.is_in(index):
             moe = None
         self.heads = config.heads
         self.drop_path = config.drop_path_of(index)
