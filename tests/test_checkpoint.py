@@ -137,6 +137,11 @@ def test_what_is_missing_or_wrong_is_named(checkpoint: Checkpoint, tmp_path: Pat
     with pytest.raises(ConfigError, match="not YAML"):
         load_checkpoint(folder)
     (folder / "config.yaml").write_text(config)
+    tasks = (folder / "tasks.yaml").read_text()
+    (folder / "tasks.yaml").write_text("- photos\n")
+    with pytest.raises(ConfigError, match=r"tasks\.yaml should name tasks"):
+        load_checkpoint(folder)
+    (folder / "tasks.yaml").write_text(tasks)
     (folder / "model.safetensors").write_bytes(b"\x00" * 20)
     with pytest.raises(CheckpointError, match=r"model\.safetensors"):
         load_checkpoint(folder)

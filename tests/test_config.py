@@ -86,6 +86,14 @@ def test_a_place_without_a_path_names_the_option() -> None:
         load_train_config("realdata", {"imagenet": "a", "flickr": "b"})
 
 
+def test_a_value_is_not_read_as_yaml_within_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text('a: ${data}/x  # a remark\nb: {${data}: ["${data}", ${n}, "${n}", ${none}, "${n}${data}"]}\n')
+    for data in ("photos #2", 'a "b" \\c', "a: b", "it's", "{x", "[y", "- z", "ünï 图片"):
+        read = read_yaml(str(path), "train", {"data": data, "n": "1.0e-5", "none": "null"})
+        assert read == {"a": f"{data}/x", "b": {data: [data, 1e-5, "1.0e-5", None, f"1.0e-5{data}"]}}
+
+
 def test_unknown_names_list_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nano"):
         read_yaml("nanoo", "model")

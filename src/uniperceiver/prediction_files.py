@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TextIO, get_args
 
-from uniperceiver.atomic_files import name_while_written
+from uniperceiver.atomic_files import name_while_written, write_whole
 from uniperceiver.picture_sources import Failure, NamedPicture
 from uniperceiver.predictions import Answer, Caption, Classification, Detection, Embedding, Match
 
@@ -90,7 +90,7 @@ class PredictionFolder:
             for path in self._files:
                 name_while_written(path).replace(path)
             if self._coco is not None:
-                (self.folder / "predictions.coco.json").write_text(json.dumps(self._coco.to_json()), encoding="utf-8")
+                write_whole(self.folder / "predictions.coco.json", json.dumps(self._coco.to_json()).encode())
 
     def write(self, picture: NamedPicture, prediction: Prediction) -> None:
         """Add a prediction to every file."""
@@ -125,7 +125,8 @@ class PredictionFolder:
 
     def _open(self, name: str) -> TextIO:
         path = self.folder / name
-        self._files[path] = name_while_written(path).open("w", encoding="utf-8")
+        # A file's name may hold bytes that are not UTF-8, which JSON reads again as they are written here.
+        self._files[path] = name_while_written(path).open("w", encoding="utf-8", errors="backslashreplace")
         return self._files[path]
 
 

@@ -54,12 +54,14 @@ def tasks_to_data(tasks: Mapping[str, StoredTask]) -> dict[str, Any]:
     }
 
 
-def tasks_from_data(data: Mapping[str, Any], source: Path) -> dict[str, StoredTask]:
+def tasks_from_data(data: Any, source: Path) -> dict[str, StoredTask]:
     """What `tasks_to_data` was given; ``source`` is the file it was read from.
 
     Raises:
-        ConfigError: a task that lacks something, or with a wrong setting.
+        ConfigError: no tasks by name, a task that lacks something, or with a wrong setting.
     """
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{source} should name tasks, got {str(data)[:60]!r}")
     return {name: _stored_task(task, source) for name, task in data.items()}
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -187,6 +190,30 @@ def test_labels_from_a_file_and_pictures_from_a_pattern(
     assert set(entries[0]["names"]) == {"a car, red", "sky"}
 
 
+def test_labels_as_an_editor_of_windows_saves_them(
+    untrained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "labels.txt").write_text("car\nsky\n", encoding="utf-8-sig")
+    given = [data / "images" / "0.png", "--model", untrained, "--labels", tmp_path / "labels.txt", "--format", "json"]
+    assert run("classify", *given) == 0
+    assert set(json.loads(capsys.readouterr().out)["names"]) == {"car", "sky"}
+
+
+def test_a_name_of_bytes_that_are_no_text_does_not_stop_the_others(untrained: Path, data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    names = [str(folder / os.fsdecode(name)) for name in (b"a.png", b"caf\xe9.png", b"z.png")]
+    for name in names:
+        shutil.copy(data / "images" / "0.png", name)
+    out = tmp_path / "results"
+    assert run("classify", folder, "--model", untrained, "--out", out, "--format", "json,csv") == 0
+    assert [entry["file"] for entry in json.loads((out / "predictions.json").read_text())] == names
+    assert len({row["file"] for row in csv.DictReader(io.StringIO((out / "predictions.csv").read_text()))}) == 3
+    command = [sys.executable, "-m", "uniperceiver", "classify", str(folder), "--model", str(untrained)]
+    printed = subprocess.run([*command, "--format", "json"], check=True, capture_output=True, text=True).stdout
+    assert [json.loads(line)["file"] for line in printed.splitlines()] == names
+
+
 def test_the_folder_of_a_training_is_its_checkpoint(untrained: Path, data: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     shutil.copytree(untrained, tmp_path / "run" / "checkpoint")
@@ -199,6 +226,7 @@ def test_the_folder_of_a_training_is_its_checkpoint(untrained: Path, data: Path,
         (["detect", "a.jpg", "--model", "/no/such/checkpoint"], "no model /no/such/checkpoint"),
         (["detect", "a.jpg", "--model", "nanoo"], "no model nanoo"),
         (["classify", "a.jpg", "--labels", " , "], "holds no name"),
+        (["classify", "a.jpg", "--labels", "/no/such/labels.txt"], "--labels: no file /no/such/labels.txt"),
         (["match", "a.jpg"], "--text"),
         (["match", "a.jpg", "--texts", "/no/such/file"], "No such file"),
         (["embed"], "either pictures or --text"),

@@ -125,6 +125,12 @@ def test_a_trained_language_model_stays(trained: Checkpoint, tmp_path: Path) -> 
     left_out = json.loads((tmp_path / "packed" / "left_out.json").read_text())["names"]
     assert "f_text.layers.0.query.weight" in left_out
     assert "f_text.layers.1.query.weight" not in left_out
+    (tmp_path / "packed" / "left_out.json").rename(tmp_path / "whole.json")
+    for content in ("{", "[]", "{}"):
+        (tmp_path / "packed" / "left_out.json").write_text(content)
+        with pytest.raises(PretrainedFileError, match=r"left_out\.json is broken"):
+            load_checkpoint(tmp_path / "packed")
+    (tmp_path / "whole.json").rename(tmp_path / "packed" / "left_out.json")
     loaded = load_checkpoint(tmp_path / "packed").model.state_dict()
     for name, tensor in trained.model.f_text.state_dict().items():
         torch.testing.assert_close(loaded[f"f_text.{name}"], tensor, atol=1e-3, rtol=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -61,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     With UNIPERCEIVER_TRACEBACK set in the environment the traceback is shown instead.
     """
     keep_heap()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what the terminal cannot show must not end a long run
     try:
         app(args=None if arguments is None else list(arguments))
     except (ValueError, OSError, ImportError, ArithmeticError) as error:

@@ -222,6 +222,8 @@ def given_names(option: str, given: str | None) -> list[str] | None:
         return None
     if len(given) < 1024 and Path(given).is_file():
         return read_lines(option, Path(given))
+    if given.endswith(".txt"):
+        raise FileNotFoundError(f"{option}: no file {given}")
     names = [name.strip() for name in given.split(",") if name.strip()]
     if not names:
         raise ValueError(f"{option} {given!r} holds no name: write names with commas between them, or a file of lines")
@@ -231,7 +233,7 @@ def given_names(option: str, given: str | None) -> list[str] | None:
 def read_lines(option: str, path: Path) -> list[str]:
     """The lines of a text file that are not blank, without blanks around them; ValueError if there are none."""
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError:
         raise ValueError(f"{option} {path} is not a text file in UTF-8") from None
     if not lines:

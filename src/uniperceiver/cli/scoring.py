@@ -44,9 +44,9 @@ def captions(
     annotations: Annotations,
     split: Annotated[str | None, typer.Option("--split", help="Of Karpathy's file, e.g. test.")] = None,
     meteor: Annotated[
-        bool, typer.Option("--meteor", help="Also METEOR; needs Java and uniperceiver[caption].")
+        bool, typer.Option("--meteor", help="Also METEOR; needs Java and uniperceiver\\[caption].")
     ] = False,
-    spice: Annotated[bool, typer.Option("--spice", help="Also SPICE; needs Java and uniperceiver[caption].")] = False,
+    spice: Annotated[bool, typer.Option("--spice", help="Also SPICE; needs Java and uniperceiver\\[caption].")] = False,
     json_file: Out = None,
 ) -> None:
     """BLEU, ROUGE-L and CIDEr-D of one caption for each image; COCO's or Karpathy's annotations."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import field
 from functools import reduce
 from importlib import resources
@@ -18,10 +19,28 @@ from uniperceiver.config.model import ModelConfig
 from uniperceiver.config.training import TrainConfig
 
 T = TypeVar("T")
+_BEGIN, _END = "\N{WHITE SQUARE}", "\N{BLACK SQUARE}"
+"""Around the name of a place while YAML is read."""
 
 
 class ConfigError(ValueError):
     """A configuration that cannot be used; the message says which key, what was given and what was expected."""
+
+
+class _Alone(str):
+    """A place that stands alone, without quotes."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads places that stand alone, without quotes, as `_Alone`."""
+
+
+def _alone(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> _Alone:
+    return _Alone(loader.construct_scalar(node))
+
+
+_Loader.add_implicit_resolver("!place", re.compile(f"^{_BEGIN}\\w+{_END}$"), [_BEGIN])
+_Loader.add_constructor("!place", _alone)
 
 
 def shipped(folder: Literal["model", "train"]) -> list[str]:
@@ -95,11 +114,43 @@ def _filled(
             f"that begins with extends: {{config: {name_or_path}}} (docs/training.md)"
         )
     try:
-        return yaml.safe_load(template.substitute(filled))
+        marked = template.substitute({name: f"{_BEGIN}{name}{_END}" for name in places})
+        return _with_values(yaml.load(marked, _Loader), filled)
     except yaml.YAMLError as error:
         raise ConfigError(f"{name_or_path} is not YAML: {error}") from None
     except ValueError as error:
         raise ConfigError(f"{name_or_path}: {error}: a $ that begins no ${{name}} is written $$") from None
+
+
+def _with_values(content: Any, values: dict[str, str]) -> Any:
+    """``content`` with the values of its places, put in after YAML is read: a ``#`` or quote in them is none of YAML's.
+
+    Only a place that stands alone, without quotes, may become a number, say.
+    """
+    match content:
+        case dict():
+            return {_text(key, values): _with_values(value, values) for key, value in content.items()}
+        case list():
+            return [_with_values(entry, values) for entry in content]
+        case _Alone():
+            return _read_alone(_text(content, values))
+    return _text(content, values)
+
+
+def _text(content: Any, values: dict[str, str]) -> Any:
+    if not isinstance(content, str):
+        return content
+    return re.sub(f"{_BEGIN}(\\w+){_END}", lambda place: values[place[1]], content)
+
+
+def _read_alone(value: str) -> Any:
+    """A number, a truth value, nothing or a list in brackets, where YAML reads one; else the text as it is."""
+    try:
+        read = yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+    is_text = isinstance(read, str | dict) or (isinstance(read, list) and not value.startswith("["))
+    return value if is_text else read
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -103,6 +103,9 @@ def test_patterns(tmp_path: Path) -> None:
     assert names("t-*.tar") == ["t-008.tar", "t-009.tar", "t-010.tar"]
     assert names("v-{1..1}-*.tar") == ["v-1-a.tar"]
     assert names("v-1-a.tar") == ["v-1-a.tar"]
+    (tmp_path / "photos [1]").mkdir()
+    (tmp_path / "photos [1]" / "t-{0..1}.tar").touch()
+    assert names("photos [1]/t-{0..1}.tar") == ["t-{0..1}.tar"]
     with pytest.raises(DatasetError, match=r"no shard .*t-011\.tar"):
         names("t-{009..011}.tar")
     with pytest.raises(DatasetError, match=r"no shard .*w-\*\.tar"):

@@ -98,3 +98,13 @@ def test_what_cannot_be_used_is_named(make: Any, tmp_path: Path) -> None:
     bomb.write_text("names: {0: cat, 5: dog}\n")
     with pytest.raises(DatasetError, match="should give `names`"):
         read_class_names(bomb)
+
+
+@pytest.mark.parametrize(("name", "said"), [("no", "False"), ("on", "True"), ("null", "None")])
+def test_names_that_yaml_takes_for_something_else(tmp_path: Path, name: str, said: str) -> None:
+    path = tmp_path / "data.yaml"
+    path.write_text(f"names: [cat, {name}]\n")
+    with pytest.raises(DatasetError, match=f"the name of class 1 is {said} in YAML: write it in quotes"):
+        read_class_names(path)
+    path.write_text(f"names: [3, '{name}']\n")
+    assert read_class_names(path) == ("3", name)

@@ -63,3 +63,8 @@ def test_labels_beside_their_pictures(kinds, write, picture) -> None:
 def test_a_broken_yaml(yolo, kinds, write) -> None:
     write("data.yaml", "names: [cat, dog")
     assert kinds() == {Kind.UNREADABLE_FILE}
+
+
+def test_names_that_yaml_takes_for_something_else(yolo, kinds, write) -> None:
+    write("data.yaml", "train: images/train\nnames: [cat, no]\n")
+    assert kinds() == {Kind.BAD_ENTRY}

@@ -14,11 +14,14 @@ from uniperceiver.config import (
     ImageListConfig,
     ImageTextPairsConfig,
     ScenesConfig,
+    VideoCaptionsConfig,
     VideoCsvConfig,
     VocConfig,
 )
+from uniperceiver.data.datasets import open_dataset
 from uniperceiver.data.datasets.annotation_files import DatasetError
-from uniperceiver.data.doctor import pairs
+from uniperceiver.data.datasets.video_files import find_video
+from uniperceiver.data.doctor import check_data, pairs
 from uniperceiver.data.recognition.found import RecognitionError, split_of
 from uniperceiver.data.recognition.image_lists import is_image_list
 from uniperceiver.data.recognition.recognise import recognise
@@ -153,6 +156,22 @@ def test_lists_of_videos(tmp_path: Path) -> None:
         assert found.training.videos == str(tmp_path / "videos")
 
 
+def test_videos_as_cameras_name_them(tmp_path: Path) -> None:
+    (tmp_path / "GOPR1.MP4").touch()
+    for name, text in (("train.csv", "GOPR1.MP4,run"), ("captions.csv", "video,caption\nGOPR1,a man runs")):
+        (tmp_path / name).write_text(text)
+        (found,) = recognise(tmp_path / name)
+        assert isinstance(found.training, VideoCsvConfig | VideoCaptionsConfig)
+        assert found.training.videos == str(tmp_path)
+    assert find_video(tmp_path, "GOPR1", "") == tmp_path / "GOPR1.MP4"
+
+
+def test_shards_in_a_folder_of_any_name(write_format: Write, tmp_path: Path) -> None:
+    folder = shutil.copytree(write_format("webdataset"), tmp_path / "photos [1]")
+    (found,) = recognise(folder)
+    assert len(open_dataset(found.training)) > 0
+
+
 @pytest.mark.parametrize(
     ("line", "is_list"),
     [
@@ -261,6 +280,15 @@ def test_columns_are_found_by_name(write_format: Write) -> None:
 def test_the_doctor_looks_at_every_table_that_is_trained_on() -> None:
     assert set(IMAGE_COLUMNS) <= set(pairs.IMAGE_COLUMNS)
     assert set(TEXT_COLUMNS) <= set(pairs.TEXT_COLUMNS)
+
+
+@pytest.mark.parametrize(("name", "ending"), [("table", ".CSV"), ("json_lines", ".ndjson"), ("json_lines", ".JSONL")])
+def test_the_doctor_knows_the_endings_of_tables(write_format: Write, name: str, ending: str) -> None:
+    (table,) = (path for path in write_format(name).iterdir() if path.suffix in {".csv", ".jsonl"})
+    renamed = table.rename(table.with_suffix(ending))
+    assert recognise(renamed)
+    (looked,) = check_data(renamed).looked_at
+    assert "image-text pairs" in looked
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ from uniperceiver.data.datasets.annotation_files import (
 )
 from uniperceiver.data.outlines import box_outline
 
+FARTHEST = 10
+"""Longer sides of a picture that a polygon reaches at most: what drawing one takes in memory grows with its extent."""
+
 
 class CocoInstances(AnnotatedPictures):
     """Pictures with their objects, those without objects included, in the order of the file.
@@ -75,6 +78,8 @@ def _categories(entries: list[dict[str, Any]], source: Path) -> dict[int, str]:
         if entry["id"] in categories:
             raise DatasetError(f"{source}: two categories have the id {entry['id']}")
         categories[entry["id"]] = str(entry["name"])
+    if len({type(number) for number in categories}) > 1:
+        raise DatasetError(f"{source}: some categories have a number as id, some a text: use numbers")
     return categories
 
 
@@ -117,6 +122,8 @@ def _checked(
         raise DatasetError(f"{where} has category {entry['category_id']}, which the file's categories lack")
     if entry["image_id"] not in pictures:
         raise DatasetError(f"{where} belongs to image {entry['image_id']}, which the file's images lack")
+    if not isinstance(entry["area"], int | float):
+        raise DatasetError(f"{where} has the area {str(entry['area'])[:60]!r}: expected a number of pixels")
     height, width = (pictures[entry["image_id"]][side] for side in ("height", "width"))
     box, segmentation = _clipped(entry["bbox"], where, height, width), entry.get("segmentation")
     if segmentation:
@@ -145,9 +152,11 @@ def _clipped(bbox: Any, where: str, height: int, width: int) -> list[float]:
 
 def _check_segmentation(segmentation: Any, where: str, height: int, width: int) -> None:
     if isinstance(segmentation, list):
-        if all(_is_polygon(part) for part in segmentation):
-            return
-        raise DatasetError(f"{where} has a polygon that is not a flat list of at least three points x, y")
+        if not all(_is_polygon(part) for part in segmentation):
+            raise DatasetError(f"{where} has a polygon that is not a flat list of at least three points x, y")
+        if max(abs(value) for part in segmentation for value in part) > FARTHEST * max(height, width):
+            raise DatasetError(f"{where} has a polygon far outside its picture of {width}x{height} pixels")
+        return
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= set(segmentation):
         raise DatasetError(
             f"{where} has no mask that can be read: expected polygons or run lengths, got {str(segmentation)[:60]}"
@@ -159,4 +168,7 @@ def _check_segmentation(segmentation: Any, where: str, height: int, width: int) 
 
 
 def _is_polygon(part: Any) -> bool:
-    return isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0 and math.isfinite(sum(part))
+    try:
+        return isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0 and math.isfinite(sum(part))
+    except TypeError:  # a place that is no number
+        return False

@@ -20,7 +20,8 @@ class JsonRows:
         buffer = bytearray()
         self._ends = array("q")
         for row in rows:
-            buffer += json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
+            text = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+            buffer += text.encode(errors="surrogatepass")  # names of files may hold bytes that are not UTF-8
             self._ends.append(len(buffer))
         self._buffer = bytes(buffer)
 

@@ -20,6 +20,8 @@ from uniperceiver.config import FrameSamplingConfig
 from uniperceiver.data.datasets.annotation_files import DatasetError
 from uniperceiver.data.images import MAX_PIXELS, VIDEO_SUFFIXES
 
+ENDINGS = ("", *VIDEO_SUFFIXES, *(suffix.upper() for suffix in VIDEO_SUFFIXES))
+"""What may follow the name of a video in annotations; cameras write theirs in capitals."""
 MOST_FRAMES = 100_000
 """Frames that are decoded of one video, about an hour."""
 LONGEST = 32
@@ -60,7 +62,7 @@ def find_video(folder: Path, name: str, where: str) -> Path:
     Raises:
         DatasetError: there is none.
     """
-    for suffix in ("", *VIDEO_SUFFIXES):
+    for suffix in ENDINGS:
         path = folder / f"{name}{suffix}"
         if path.is_file():
             return path

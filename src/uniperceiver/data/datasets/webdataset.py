@@ -230,9 +230,13 @@ def _tar_bytes(shard: Path) -> BinaryIO:
 def expand_shards(pattern: str) -> list[Path]:
     """The files that a pattern with ``{000..999}`` or ``*`` names, in numeric and alphabetic order.
 
+    A file of that very name comes first, whatever signs are in it.
+
     Raises:
         DatasetError: a numbered file is missing, or nothing matches.
     """
+    if Path(pattern).is_file():
+        return [Path(pattern)]
     match = _BRACES.search(pattern)
     if match is not None:
         first, last = match[1], match[2]

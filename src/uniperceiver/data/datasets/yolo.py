@@ -86,7 +86,8 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     """Class names of a ``data.yaml`` (``names``: a list, or number → name), or of a text file, one a line.
 
     Raises:
-        DatasetError: an unreadable file, no names, or numbers that are not 0, 1, 2, ….
+        DatasetError: an unreadable file, no names, numbers that are not 0, 1, 2, …, or a name that YAML takes for a
+            truth value or for nothing, as ``yes``, ``off`` and ``null`` without quotes.
     """
     text = read_text(path, LARGEST_FILE)
     if path.suffix in {".yaml", ".yml"}:
@@ -120,6 +121,9 @@ def _names_of(given: Any, path: Path) -> tuple[str, ...]:
         given = [given[key] for key in sorted(given, key=int)]
     if not isinstance(given, list) or not given:
         raise DatasetError(f"{path} should give `names`: a list, or one name for each of 0, 1, 2, …")
+    for number, name in enumerate(given):
+        if name is None or isinstance(name, bool):
+            raise DatasetError(f"{path}: the name of class {number} is {name} in YAML: write it in quotes")
     return tuple(str(name) for name in given)
 
 

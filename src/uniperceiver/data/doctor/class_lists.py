@@ -23,10 +23,13 @@ def names_of_yaml(path: Path, diagnosis: Diagnosis) -> dict[int, str] | None:
         return None
     names = content.get("names") if isinstance(content, dict) else None
     if isinstance(names, list):
-        return {number: str(name) for number, name in enumerate(names)}
-    if isinstance(names, dict) and all(isinstance(number, int) for number in names):
-        return {number: str(name) for number, name in names.items()}
-    return None
+        names = dict(enumerate(names))
+    if not isinstance(names, dict) or not all(isinstance(number, int) for number in names):
+        return None
+    for number, name in names.items():
+        if name is None or isinstance(name, bool):
+            diagnosis.add(Kind.BAD_ENTRY, path, f"the name of class {number} is {name} in YAML: write it in quotes")
+    return {number: str(name) for number, name in names.items()}
 
 
 def names_of_list(path: Path, diagnosis: Diagnosis) -> dict[int, str]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from uniperceiver.data.datasets.image_text_pairs import LINES_SUFFIXES
 from uniperceiver.data.doctor.diagnosis import Diagnosis
 from uniperceiver.data.doctor.kinds import Kind
 from uniperceiver.data.doctor.parts import Part, folder_with, split_of
@@ -26,7 +27,8 @@ def read_rows(path: Path, diagnosis: Diagnosis) -> Rows | None:
     """The rows of a table or of JSON Lines; None where it has no column of images and of texts."""
     text = read_text(path, diagnosis)
     try:
-        rows = _json_lines(text, path, diagnosis) if path.suffix == ".jsonl" else _table(text, path, diagnosis)
+        read = _json_lines if path.suffix.lower() in LINES_SUFFIXES else _table
+        rows = read(text, path, diagnosis)
     except csv.Error as error:
         diagnosis.add(Kind.UNREADABLE_FILE, path, f"no table: {error}")
         return None

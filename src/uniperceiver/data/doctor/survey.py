@@ -15,6 +15,7 @@ from uniperceiver.data.doctor.pairs import Rows, has_pair, read_rows
 from uniperceiver.data.doctor.webdataset import SHARD_ENDINGS
 from uniperceiver.data.doctor.yolo import label_files
 from uniperceiver.data.images import PICTURE_SUFFIXES
+from uniperceiver.data.recognition.tables import is_table
 
 LISTED = 5
 """Lines of a text file that tell whether it lists pictures."""
@@ -48,7 +49,7 @@ def survey(root: Path, files: list[Path], diagnosis: Diagnosis) -> Survey:
     for path in files:
         if path.suffix == ".json":
             _sort_json(path, found, diagnosis)
-        elif path.suffix in {".csv", ".tsv", ".jsonl"} or (path in texts and _is_table(path)):
+        elif is_table(path) or (path in texts and _begins_as_table(path)):
             rows = read_rows(path, diagnosis)
             if rows is None:
                 diagnosis.leave(path)
@@ -123,7 +124,7 @@ def _first(content: dict[str, Any], key: str) -> dict[str, Any]:
     return next((row for row in rows if isinstance(row, dict)), {}) if isinstance(rows, list) else {}
 
 
-def _is_table(path: Path) -> bool:
+def _begins_as_table(path: Path) -> bool:
     """Whether a text file begins with a table's header, as Flickr8k's captions.txt does."""
     with path.open("rb") as file:
         header = file.readline(1000).decode("utf-8", errors="replace")

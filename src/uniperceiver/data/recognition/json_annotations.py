@@ -82,9 +82,9 @@ def _has(content: Any, key: str, field: str) -> bool:
     return isinstance(entries, list) and bool(entries) and isinstance(entries[0], dict) and field in entries[0]
 
 
-def _objects(entries: list[Any]) -> list[dict[str, Any]]:
-    """What is not an object its data set will name when it is opened."""
-    return [entry for entry in entries if isinstance(entry, dict)]
+def _objects(entries: Any) -> list[dict[str, Any]]:
+    """What is not an object, or no list of any, its data set will name when it is opened."""
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 
 def _file_names(content: dict[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 import tarfile
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ def shard_parts(files: Sequence[Path]) -> list[Part]:
     """
     groups: dict[str, list[Path]] = {}
     for file in files:
-        pattern = str(file.with_name(_NUMBER.sub("*", file.name))) if len(files) > 1 else str(file)
+        pattern = str(Path(glob.escape(str(file.parent)), _NUMBER.sub("*", file.name))) if len(files) > 1 else str(file)
         groups.setdefault(pattern, []).append(file)
     return [_part(pattern, members) for pattern, members in groups.items()]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from uniperceiver.config import FrameSamplingConfig, VideoCaptionsConfig
 from uniperceiver.data.datasets.video_captions import read_video_captions
-from uniperceiver.data.images import VIDEO_SUFFIXES
+from uniperceiver.data.datasets.video_files import ENDINGS
+from uniperceiver.data.images import VIDEO_SUFFIXES, is_video
 from uniperceiver.data.recognition.found import Part, RecognitionError, Split
 from uniperceiver.data.recognition.picture_folders import SAMPLE, folders_near
 
@@ -34,7 +35,7 @@ def video_captions_part(config: VideoCaptionsConfig, split: Split | None) -> Par
 def _folder_of(file: Path, names: Iterable[str]) -> Path:
     sample = list(names)
     for folder in folders_near(file):
-        if all(any((folder / f"{name}{end}").is_file() for end in ("", *VIDEO_SUFFIXES)) for name in sample):
+        if all(any((folder / f"{name}{end}").is_file() for end in ENDINGS) for name in sample):
             return folder
     raise RecognitionError(
         f"the videos of {file} were not found: looked for {', '.join(sample[:1])} ({', '.join(VIDEO_SUFFIXES)}) in "
@@ -49,6 +50,6 @@ def folder_of_videos(file: Path) -> Path:
         RecognitionError: there is none.
     """
     for folder in (file.parent / "videos", file.parent / file.stem, file.parent, *sorted(file.parent.glob("*"))):
-        if folder.is_dir() and any(path.suffix in VIDEO_SUFFIXES for path in folder.glob("**/*")):
+        if folder.is_dir() and any(is_video(path) for path in folder.glob("**/*")):
             return folder
     raise RecognitionError(f"{file} lists videos, but near it is no folder with {', '.join(VIDEO_SUFFIXES)} files")
