@@ -142,6 +142,8 @@ def test_files_of_another_shape_are_errors(score, tmp_path: Path) -> None:
         score(annotations, [{"image_id": 1, "category_id": 3}])
     with pytest.raises(PredictionFileError, match="1 of 2 predictions have a segmentation"):
         score(annotations, [predictions[0], predictions[1] | {"segmentation": None}])
+    with pytest.raises(PredictionFileError, match="far outside its image of 120 x 120 pixels"):
+        score(annotations, [row | {"segmentation": polygon(0, 0, 1e30, 5)} for row in predictions[:1]])
     with pytest.raises(PredictionFileError, match="a list 'images'"):
         score([], predictions)
     with pytest.raises(PredictionFileError, match="no file"):

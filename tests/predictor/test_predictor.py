@@ -174,6 +174,8 @@ def test_answers_are_among_the_candidates(predictor: Predictor) -> None:
     assert trained.probabilities.sum() == pytest.approx(1)
     (own,) = predictor.answer(noise(64, 64), "is there a cat ?", ["red", "blue"])
     assert set(own.answers) == {"red", "blue"}
+    with pytest.raises(ValueError, match="a question is blank"):
+        predictor.answer(noise(64, 64), " ")
     with pytest.raises(ValueError, match="2 questions for 1 pictures"):
         predictor.answer(noise(64, 64), ["is there ?", "how many ?"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -99,7 +100,7 @@ def _plan(data: list[Path], model: str, written: Path) -> None:
     for line in describe(found):
         typer.echo(line)
     write_plan(replace(plan, model=model), written)
-    typer.echo(f"the same as: uniperceiver train {written} --out …")
+    typer.echo(f"the same as: uniperceiver train {shlex.quote(str(written))} --out …")
 
 
 def _begun(settings: TrainConfig, model: str) -> TrainConfig:

@@ -17,6 +17,8 @@ Polygons = list[list[float]]
 RunLengths = dict[str, Any]
 """COCO's ``{"size": [H, W], "counts": …}``."""
 Outline = Polygons | RunLengths
+FARTHEST = 10
+"""Longer sides of a picture that a polygon reaches at most: what drawing one takes in memory grows with its extent."""
 
 
 def mask_codec() -> ModuleType:
@@ -30,6 +32,11 @@ def mask_codec() -> ModuleType:
     except ImportError as error:
         raise ImportError("annotated objects need pycocotools: pip install 'uniperceiver[coco]'") from error
     return mask
+
+
+def is_far_outside(polygons: Polygons, height: int, width: int) -> bool:
+    """Whether a polygon reaches so far out of a picture of the given size that it must not be drawn."""
+    return max((abs(value) for part in polygons for value in part), default=0) > FARTHEST * max(height, width)
 
 
 def encode_outline(outline: Outline, height: int, width: int) -> RunLengths:

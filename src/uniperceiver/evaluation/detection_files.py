@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from uniperceiver.data.outlines import is_far_outside
 from uniperceiver.data.records import ObjectReference
 from uniperceiver.evaluation.average_precision import Region, average_precision
 from uniperceiver.evaluation.coco_backends import mask_codec
@@ -117,10 +118,18 @@ def _detection(rows: Rows, image: dict[str, Any]) -> CompressedDetection:
 
 
 def encode_segmentation(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
-    """COCO's compressed run lengths of polygons or counts, in an image (height, width)."""
+    """COCO's compressed run lengths of polygons or counts, in an image (height, width).
+
+    Raises:
+        PredictionFileError: a polygon far outside of it.
+    """
     if isinstance(segmentation, dict) and not isinstance(segmentation["counts"], list):
         counts = segmentation["counts"]
         return {"size": list(segmentation["size"]), "counts": counts.encode() if isinstance(counts, str) else counts}
+    if isinstance(segmentation, list):
+        parts = segmentation if isinstance(segmentation[0], list) else [segmentation]
+        if is_far_outside(parts, *size):
+            raise PredictionFileError(f"a polygon lies far outside its image of {size[1]} x {size[0]} pixels")
     encoded = mask_codec().frPyObjects(segmentation, *size)
     return mask_codec().merge(encoded) if isinstance(encoded, list) else encoded
 

@@ -38,7 +38,7 @@ from uniperceiver.predictor.fingerprint import fingerprint_of
 from uniperceiver.predictor.model_folders import find_checkpoint, model_card, push_checkpoint
 from uniperceiver.predictor.pictures import listed, to_pixels
 from uniperceiver.predictor.prepared_tasks import PreparedTask, PreparedTasks, checked
-from uniperceiver.predictor.texts import Texts, listed_texts, one_for_each, texts_to_classify, with_slots
+from uniperceiver.predictor.texts import Texts, listed_texts, one_for_each, questions_for, texts_to_classify, with_slots
 from uniperceiver.predictor.videos import VideoReader
 from uniperceiver.tasks.detection import DetectionTask
 from uniperceiver.tasks.glue import words_of
@@ -179,7 +179,7 @@ class Predictor:
         self, pictures: Pictures, question: str | Sequence[str], answers: Sequence[str] | None = None
     ) -> list[Answer]:
         """The most likely of ``answers``, or of those it was trained with, to one question, or to one per picture."""
-        questions = one_for_each(listed_texts(question), "questions", len(listed(pictures)), "pictures")
+        questions = questions_for(question, len(listed(pictures)))
 
         def record(look: Look) -> Record:
             return QuestionedImage(look.view.pixels, "", questions[look.place], ("",))

@@ -27,6 +27,14 @@ def one_for_each(given: Sequence[Item], what: str, number: int, of: str) -> list
     return items
 
 
+def questions_for(question: Texts, pictures: int) -> list[str]:
+    """A question for each picture, from one for all or one for each; ValueError for other numbers and for a blank."""
+    questions = one_for_each(listed_texts(question), "questions", pictures, "pictures")
+    if not all(text.strip() for text in questions):
+        raise ValueError("a question is blank: ask something about the picture")
+    return questions
+
+
 def texts_to_classify(texts: Texts, second: Texts | None, template: TextTemplate) -> list[LabelledText]:
     """Records of an unknown class: each text with its second, one for all or one for each, as the template wants it.
 

@@ -67,6 +67,7 @@ CASES = [
     (Kind.UNKNOWN_IMAGE, add_object(image_id=77)),
     (Kind.BAD_POLYGON, set_object(segmentation=[[2, 3, 12, 3]])),
     (Kind.BAD_POLYGON, set_object(segmentation=[[2, 3, 12, 3, 12, 11, 2]])),
+    (Kind.BAD_POLYGON, set_object(segmentation=[[2, 3, 12, 3, 12, 1e30]])),
     (Kind.FLAT_POLYGON, set_object(segmentation=[[2, 3, 12, 3, 7, 3]])),
     (Kind.MASK_SIZE, set_object(segmentation={"size": [24, 16], "counts": [384]})),
     (Kind.BAD_RUN_LENGTHS, set_object(segmentation={"size": [16, 24], "counts": [10, 3]})),

@@ -17,10 +17,7 @@ from uniperceiver.data.datasets.annotation_files import (
     read_json_object,
     require_fields,
 )
-from uniperceiver.data.outlines import box_outline
-
-FARTHEST = 10
-"""Longer sides of a picture that a polygon reaches at most: what drawing one takes in memory grows with its extent."""
+from uniperceiver.data.outlines import box_outline, is_far_outside
 
 
 class CocoInstances(AnnotatedPictures):
@@ -154,7 +151,7 @@ def _check_segmentation(segmentation: Any, where: str, height: int, width: int) 
     if isinstance(segmentation, list):
         if not all(_is_polygon(part) for part in segmentation):
             raise DatasetError(f"{where} has a polygon that is not a flat list of at least three points x, y")
-        if max(abs(value) for part in segmentation for value in part) > FARTHEST * max(height, width):
+        if is_far_outside(segmentation, height, width):
             raise DatasetError(f"{where} has a polygon far outside its picture of {width}x{height} pixels")
         return
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= set(segmentation):

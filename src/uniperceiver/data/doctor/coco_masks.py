@@ -11,11 +11,10 @@ import numpy as np
 from uniperceiver.data.doctor.diagnosis import Diagnosis
 from uniperceiver.data.doctor.json_files import is_count
 from uniperceiver.data.doctor.kinds import Kind
+from uniperceiver.data.outlines import is_far_outside
 
 _PIXELS = 3.0
 """How far a mask's extent may lie from its box: tools round, and count pixels from 0 or 1."""
-_FARTHEST = 1e9
-"""Pixels beyond which a coordinate is none; nan is none either."""
 _AREA = 0.2
 """Relative difference of areas that passes: polygons that overlap, pixels that round."""
 
@@ -35,12 +34,19 @@ def check_mask(row: dict[str, Any], size: tuple[int, int] | None, source: Path, 
     elif isinstance(segmentation, dict):
         _check_run_lengths(row, segmentation, size, where, source, diagnosis)
     elif isinstance(segmentation, list):
-        _check_polygons(row, segmentation, where, source, diagnosis)
+        _check_polygons(row, segmentation, size, where, source, diagnosis)
     else:
         diagnosis.add(Kind.BAD_ENTRY, source, f"{where} has a segmentation that is neither polygons nor run lengths")
 
 
-def _check_polygons(row: dict[str, Any], parts: list[Any], where: str, source: Path, diagnosis: Diagnosis) -> None:
+def _check_polygons(
+    row: dict[str, Any],
+    parts: list[Any],
+    size: tuple[int, int] | None,
+    where: str,
+    source: Path,
+    diagnosis: Diagnosis,
+) -> None:
     polygons = []
     for part in parts:
         if not _is_polygon(part):
@@ -48,6 +54,9 @@ def _check_polygons(row: dict[str, Any], parts: list[Any], where: str, source: P
             diagnosis.add(Kind.BAD_POLYGON, source, f"{where}: {length}")
             return
         polygons.append(np.array(part, dtype=np.float64).reshape(-1, 2))
+    if size is not None and is_far_outside(parts, *size):
+        diagnosis.add(Kind.BAD_POLYGON, source, f"{where}: far outside its image of {list(size)}")
+        return
     areas = [polygon_area(polygon) for polygon in polygons]
     if min(areas) == 0:
         diagnosis.add(Kind.FLAT_POLYGON, source, where)
@@ -60,7 +69,7 @@ def _check_polygons(row: dict[str, Any], parts: list[Any], where: str, source: P
 def _is_polygon(part: Any) -> bool:
     if not isinstance(part, list) or len(part) < 6 or len(part) % 2:
         return False
-    return all(isinstance(value, int | float) and abs(value) < _FARTHEST for value in part)
+    return all(isinstance(value, int | float) and math.isfinite(value) for value in part)
 
 
 def polygon_area(corners: np.ndarray) -> float:

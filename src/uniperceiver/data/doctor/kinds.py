@@ -88,7 +88,12 @@ class Kind(Enum):
     REPEATED_OBJECT_ID = ("O006", _ERROR, "two annotations have one id", "give each annotation an id of its own")
     REPEATED_IMAGE_ID = ("O007", _ERROR, "two images have one id", "give each image an id of its own")
     UNKNOWN_IMAGE = ("O008", _ERROR, "annotation of an image that the file lacks", "add the image, or correct the id")
-    BAD_POLYGON = ("O009", _ERROR, "polygon of odd length or under three points", "write x, y pairs of three points")
+    BAD_POLYGON = (
+        "O009",
+        _ERROR,
+        "polygon of odd length, of two points or far outside",
+        "write x, y pairs in pixels",
+    )
     FLAT_POLYGON = ("O010", _WARNING, "polygon without area", "remove the part, or draw it")
     MASK_SIZE = ("O011", _ERROR, "run-length mask of another size than its image", "encode it at the image's size")
     BAD_RUN_LENGTHS = ("O012", _ERROR, "run lengths do not add up to the image", "encode the mask again")
