@@ -37,7 +37,7 @@ def read_image(path: Path | str) -> Tensor:
     """
     try:
         data = Path(path).read_bytes()
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+    except OSError as error:
         raise ImageError(f"cannot read the picture {path}: {error.strerror}") from None
     return decode_image(data, str(path))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,29 @@ class DatasetError(ValueError):
     """A data set that cannot be used as it is; the message names the file and the record."""
 
 
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        DatasetError: no such file, one that cannot be read, or not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DatasetError(f"no annotation file {path}: is its path in the configuration right?") from None
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:  # a number of over 4,300 digits is a ValueError alone
+        raise DatasetError(f"{path} is not valid JSON: {error}") from None
+
+
 def read_json_object(path: Path, *keys: str) -> dict[str, Any]:
     """The object in a JSON file, which must hold a list under each of ``keys``.
 
     Raises:
         DatasetError: no such file, not JSON, or a list is missing.
     """
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise DatasetError(f"no annotation file {path}: is its path in the configuration right?") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} is not valid JSON: {error}") from None
+    content = read_json(path)
     for key in keys:
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise DatasetError(f"{path} should be a JSON object with a list {key!r}: is it a file of another format?")
@@ -44,13 +56,35 @@ def require_fields(entry: Any, where: str, *fields: str) -> None:
         raise DatasetError(f"{where} has no {', '.join(missing)}: is the file of another format?")
 
 
+def require_id(entry: dict[str, Any], field: str, where: str) -> None:
+    """Check that an id is a number or a text.
+
+    Raises:
+        DatasetError: it is not.
+    """
+    if not isinstance(entry[field], int | str):
+        raise DatasetError(f"{where} has the {field} {str(entry[field])[:60]!r}: expected a number")
+
+
+def filled_text(entry: dict[str, Any], field: str, where: str) -> str:
+    """The text in a field, without blanks around it.
+
+    Raises:
+        DatasetError: it is no text, or an empty one.
+    """
+    text = entry[field]
+    if not isinstance(text, str) or not text.strip():
+        raise DatasetError(f"{where} has an empty {field}, or one that is no text: {str(text)[:60]!r}")
+    return text.strip()
+
+
 def existing_picture(path: Path, source: str) -> Path:
     """``path``, once sure that the file is there; ``source`` says which annotation asks for it.
 
     Raises:
         DatasetError: no such file.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # a name that no file can have is none
         raise DatasetError(f"{source} needs the picture {path}, which does not exist: is `images` the right folder?")
     return path
 

@@ -9,8 +9,10 @@ from uniperceiver.config import CocoCaptionsConfig
 from uniperceiver.data.datasets.annotation_files import (
     DatasetError,
     existing_picture,
+    filled_text,
     read_json_object,
     require_fields,
+    require_id,
 )
 from uniperceiver.data.datasets.captioned_pictures import CaptionedPictures, CaptionedRow
 
@@ -30,18 +32,20 @@ def _rows(source: Path, folder: Path) -> Iterator[CaptionedRow]:
     content = read_json_object(source, "images", "annotations")
     captions: dict[int, list[str]] = {}
     for position, entry in enumerate(content["images"]):
-        require_fields(entry, f"{source}: images[{position}]", "id", "file_name")
+        where = f"{source}: images[{position}]"
+        require_fields(entry, where, "id", "file_name")
+        require_id(entry, "id", where)
+        filled_text(entry, "file_name", where)
         if entry["id"] in captions:
             raise DatasetError(f"{source}: two images have the id {entry['id']}")
         captions[entry["id"]] = []
     for position, entry in enumerate(content["annotations"]):
         where = f"{source}: annotations[{position}]"
         require_fields(entry, where, "image_id", "caption")
+        require_id(entry, "image_id", where)
         if entry["image_id"] not in captions:
             raise DatasetError(f"{where} belongs to image {entry['image_id']}, which the file's images lack")
-        if not str(entry["caption"]).strip():
-            raise DatasetError(f"{where} has an empty caption")
-        captions[entry["image_id"]].append(str(entry["caption"]).strip())
+        captions[entry["image_id"]].append(filled_text(entry, "caption", where))
     for entry in content["images"]:
         if not captions[entry["id"]]:
             raise DatasetError(f"{source}: image {entry['id']} has no caption")

@@ -16,6 +16,7 @@ from uniperceiver.data.datasets.annotation_files import (
     is_in_fold,
     read_json_object,
     require_fields,
+    require_id,
 )
 from uniperceiver.data.outlines import box_outline, is_far_outside
 
@@ -62,16 +63,11 @@ class CocoInstances(AnnotatedPictures):
         return f"coco_instances {self.source} ({len(self)} pictures, {len(self.names)} categories)"
 
 
-def _check_id(entry: dict[str, Any], field: str, where: str) -> None:
-    if not isinstance(entry[field], int | str):
-        raise DatasetError(f"{where} has the {field} {entry[field]!r}: expected a number")
-
-
 def _categories(entries: list[dict[str, Any]], source: Path) -> dict[int, str]:
     categories: dict[int, str] = {}
     for position, entry in enumerate(entries):
         require_fields(entry, f"{source}: categories[{position}]", "id", "name")
-        _check_id(entry, "id", f"{source}: categories[{position}]")
+        require_id(entry, "id", f"{source}: categories[{position}]")
         if entry["id"] in categories:
             raise DatasetError(f"{source}: two categories have the id {entry['id']}")
         categories[entry["id"]] = str(entry["name"])
@@ -85,7 +81,7 @@ def _pictures(entries: list[dict[str, Any]], source: Path, folder: Path) -> dict
     for position, entry in enumerate(entries):
         where = f"{source}: images[{position}]"
         require_fields(entry, where, "id", "file_name", "height", "width")
-        _check_id(entry, "id", where)
+        require_id(entry, "id", where)
         sides = [entry["height"], entry["width"]]
         if not isinstance(entry["file_name"], str) or not all(isinstance(x, int | float) and x > 0 for x in sides):
             raise DatasetError(
@@ -113,8 +109,8 @@ def _checked(
 ) -> AnnotatedObject:
     """One annotation as it is kept, its box clipped."""
     require_fields(entry, where, "image_id", "category_id", "bbox", "area")
-    _check_id(entry, "image_id", where)
-    _check_id(entry, "category_id", where)
+    require_id(entry, "image_id", where)
+    require_id(entry, "category_id", where)
     if entry["category_id"] not in labels:
         raise DatasetError(f"{where} has category {entry['category_id']}, which the file's categories lack")
     if entry["image_id"] not in pictures:

@@ -85,6 +85,10 @@ def read_names(path: Path) -> dict[str, tuple[str, ...]]:
             header, *rows = [*csv.reader(file)] or [[]]
     except OSError as error:
         raise DatasetError(f"cannot read the class names {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8 ({error.reason}): convert the file to UTF-8") from None
+    except csv.Error as error:
+        raise DatasetError(f"{path} is no table of class names: {error}") from None
     names: dict[str, tuple[str, ...]] = {}
     for line, row in enumerate(rows, start=2):
         cells = [cell.strip() for cell in row]

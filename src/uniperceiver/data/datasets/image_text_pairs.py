@@ -99,7 +99,7 @@ def _json_lines(lines: Iterator[str], source: Path) -> Iterator[tuple[str, dict[
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise DatasetError(f"{where} is not valid JSON: {error}") from None
         if not isinstance(row, dict):
             raise DatasetError(f"{where} should be a JSON object, got {line[:40]!r}")

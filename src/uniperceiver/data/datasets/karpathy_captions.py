@@ -10,6 +10,7 @@ from uniperceiver.config import KarpathyCaptionsConfig
 from uniperceiver.data.datasets.annotation_files import (
     DatasetError,
     existing_picture,
+    filled_text,
     read_json_object,
     require_fields,
 )
@@ -32,7 +33,7 @@ class KarpathyCaptions(CaptionedPictures):
 def _rows(source: Path, folder: Path, splits: Sequence[str]) -> Iterator[CaptionedRow]:
     for entry in read_karpathy(source, splits):
         file = str(Path(entry.get("filepath", "")) / entry["filename"])
-        existing_picture(folder / file, f"{source}")
+        existing_picture(folder / file, str(source))
         yield str(entry.get("cocoid", entry["imgid"])), file, captions_of(entry, source)
 
 
@@ -44,7 +45,12 @@ def read_karpathy(path: Path, splits: Sequence[str]) -> list[dict[str, Any]]:
     """
     entries = read_json_object(path, "images")["images"]
     for number, entry in enumerate(entries):
-        require_fields(entry, f"{path}: images[{number}]", "imgid", "filename", "split", "sentences")
+        where = f"{path}: images[{number}]"
+        require_fields(entry, where, "imgid", "filename", "split", "sentences")
+        filled_text(entry, "filename", where)
+        filled_text(entry, "split", where)
+        if not isinstance(entry.get("filepath", ""), str) or not isinstance(entry["sentences"], list):
+            raise DatasetError(f"{where} should have a list of sentences, and as filepath, where it has one, a text")
     present = sorted({entry["split"] for entry in entries})
     for split in splits:
         if split not in present:
@@ -58,7 +64,8 @@ def captions_of(entry: dict[str, Any], path: Path) -> list[str]:
     Raises:
         DatasetError: no caption, or an empty one.
     """
-    captions = [str(sentence["raw"]).strip() for sentence in entry["sentences"] if "raw" in sentence]
+    given = [sentence.get("raw") for sentence in entry["sentences"] if isinstance(sentence, dict)]
+    captions = [raw.strip() for raw in given if isinstance(raw, str)]
     if not captions or len(captions) < len(entry["sentences"]) or not all(captions):
         raise DatasetError(f"{path}: {entry['filename']} (imgid {entry['imgid']}) has no caption or an empty one")
     return captions

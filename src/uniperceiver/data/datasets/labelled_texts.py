@@ -7,6 +7,7 @@ from typing import Any
 
 from uniperceiver.config import LabelledTextsConfig
 from uniperceiver.data.datasets.annotation_files import DatasetError, is_in_fold
+from uniperceiver.data.datasets.image_list import LONGEST_NUMBER
 from uniperceiver.data.datasets.image_text_pairs import read_rows
 from uniperceiver.data.datasets.json_rows import JsonRows
 from uniperceiver.data.datasets.yolo import read_class_names
@@ -39,7 +40,7 @@ class LabelledTexts:
     def _label(self, given: str, where: str) -> int:
         if given in self._places:
             return self._places[given]
-        if given.isdecimal() and int(given) < len(self.names):
+        if given.isdecimal() and len(given) <= LONGEST_NUMBER and int(given) < len(self.names):
             return int(given)
         raise DatasetError(f"{where} has the class {given!r:.60}, which is not among the {len(self.names)} class names")
 

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from uniperceiver.config import VideoCaptionsConfig
-from uniperceiver.data.datasets.annotation_files import DatasetError, is_in_fold, read_json_object, require_fields
+from uniperceiver.data.datasets.annotation_files import (
+    DatasetError,
+    filled_text,
+    is_in_fold,
+    read_json,
+    read_json_object,
+    require_fields,
+    require_id,
+)
 from uniperceiver.data.datasets.image_text_pairs import read_rows, texts_of
 from uniperceiver.data.datasets.json_rows import JsonRows
 from uniperceiver.data.datasets.video_files import find_video, read_clips
@@ -72,7 +80,7 @@ def read_video_captions(config: VideoCaptionsConfig) -> Captions:
 
 
 def _is_msrvtt(source: Path) -> bool:
-    content = read_json_object(source)
+    content = read_json(source)
     return isinstance(content, dict) and "sentences" in content
 
 
@@ -81,7 +89,9 @@ def _of_msrvtt(source: Path, split: str | None) -> Captions:
     chosen: Captions = {}
     known = set()
     for position, entry in enumerate(content["videos"]):
-        require_fields(entry, f"{source}: videos[{position}]", "video_id")
+        where = f"{source}: videos[{position}]"
+        require_fields(entry, where, "video_id")
+        require_id(entry, "video_id", where)
         known.add(entry["video_id"])
         if split is None or entry.get("split") == split:
             chosen[str(entry["video_id"])] = []
@@ -91,6 +101,7 @@ def _of_msrvtt(source: Path, split: str | None) -> Captions:
     for position, entry in enumerate(content["sentences"]):
         where = f"{source}: sentences[{position}]"
         require_fields(entry, where, "video_id", "caption")
+        require_id(entry, "video_id", where)
         if entry["video_id"] not in known:
             raise DatasetError(f"{where} belongs to the video {entry['video_id']}, which the file's videos lack")
         if entry["video_id"] in chosen:
@@ -102,14 +113,17 @@ def _of_coco(source: Path) -> Captions:
     content = read_json_object(source, "images", "annotations")
     files: dict[Any, str] = {}
     for position, entry in enumerate(content["images"]):
-        require_fields(entry, f"{source}: images[{position}]", "id", "file_name")
-        files[entry["id"]] = str(entry["file_name"])
+        where = f"{source}: images[{position}]"
+        require_fields(entry, where, "id", "file_name")
+        require_id(entry, "id", where)
+        files[entry["id"]] = filled_text(entry, "file_name", where)
     captions: Captions = {file: [] for file in files.values()}
     if len(captions) < len(content["images"]):
         raise DatasetError(f"{source}: two of its videos (`images`) have the same id or file_name")
     for position, entry in enumerate(content["annotations"]):
         where = f"{source}: annotations[{position}]"
         require_fields(entry, where, "image_id", "caption")
+        require_id(entry, "image_id", where)
         if entry["image_id"] not in files:
             raise DatasetError(f"{where} belongs to image {entry['image_id']}, which the file's images lack")
         captions[files[entry["image_id"]]] += texts_of(entry["caption"], where, "caption")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from uniperceiver.config import VideoCsvConfig
 from uniperceiver.data.datasets.annotation_files import DatasetError, is_in_fold, read_text
+from uniperceiver.data.datasets.image_list import LONGEST_NUMBER
 from uniperceiver.data.datasets.json_rows import JsonRows
 from uniperceiver.data.datasets.video_files import find_video, read_clips
 from uniperceiver.data.datasets.yolo import read_class_names
@@ -49,9 +51,9 @@ class VideoCsv:
         for spelling in (name, name.replace("_", " ")):  # folders of Kinetics have no blanks
             if spelling in self.names:
                 return self.names.index(spelling)
-        if name.isdecimal() and int(name) < len(self.names):
+        if name.isdecimal() and len(name) <= LONGEST_NUMBER and int(name) < len(self.names):
             return int(name)
-        raise DatasetError(f"{where} has the class {name!r}, which is not among the {len(self.names)} class names")
+        raise DatasetError(f"{where} has the class {name[:60]!r}, which is not among the {len(self.names)} class names")
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -71,8 +73,7 @@ def read_video_list(source: Path, folder: Path) -> Iterator[tuple[str, Path, str
         DatasetError: as `VideoCsv`.
     """
     lines = read_text(source, LARGEST_LIST).splitlines()
-    header = [name.strip() for name in next(csv.reader(lines[:1]), [])]
-    if set(KINETICS_COLUMNS[:2]) <= set(header):
+    if lines and is_of_kinetics(lines[0]):
         yield from _kinetics(lines, source, folder)
         return
     for number, line in enumerate(lines, start=1):
@@ -83,10 +84,15 @@ def read_video_list(source: Path, folder: Path) -> Iterator[tuple[str, Path, str
         yield where, find_video(folder, path, where), name
 
 
+def is_of_kinetics(header: str) -> bool:
+    """Whether the first line of a list has the columns of Kinetics' CSV."""
+    return set(KINETICS_COLUMNS[:2]) <= {name.strip().strip('"').strip() for name in header.split(",")}
+
+
 def _path_and_class(line: str, where: str) -> tuple[str, str]:
     try:
         fields = next(csv.reader([line])) if "," in line else shlex.split(line)
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise DatasetError(f"{where}: {error}") from None
     if len(fields) != 2 or not all(field.strip() for field in fields):
         raise DatasetError(f"{where}: expected a path and a class, got {line[:60]!r}")
@@ -94,7 +100,7 @@ def _path_and_class(line: str, where: str) -> tuple[str, str]:
 
 
 def _kinetics(lines: list[str], source: Path, folder: Path) -> Iterator[tuple[str, Path, str]]:
-    for number, row in enumerate(csv.DictReader(lines), start=2):
+    for number, row in enumerate(_dictionaries(lines, source), start=2):
         where = f"{source}, line {number}"
         label, video = row.get("label"), row.get("youtube_id")
         if not label or not video:
@@ -102,14 +108,22 @@ def _kinetics(lines: list[str], source: Path, folder: Path) -> Iterator[tuple[st
         yield where, _kinetics_file(folder, label, video, row, where), label
 
 
+def _dictionaries(lines: list[str], source: Path) -> Iterator[dict[str, str]]:
+    reader = csv.DictReader(lines)
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise DatasetError(f"{source}, line {reader.line_num}: {error}") from None
+
+
 def _kinetics_file(folder: Path, label: str, video: str, row: dict[str, str], where: str) -> Path:
     stems = [video]
     start, end = row.get("time_start") or "", row.get("time_end") or ""
-    if start.isdecimal() and end.isdecimal():
+    if start.isdecimal() and end.isdecimal() and max(len(start), len(end)) <= LONGEST_NUMBER:
         stems.insert(0, f"{video}_{int(start):06d}_{int(end):06d}")
     for parent in (folder / label, folder / label.replace(" ", "_"), folder):
         for stem in stems:
             for suffix in VIDEO_SUFFIXES:
-                if (parent / f"{stem}{suffix}").is_file():
+                if os.path.isfile(parent / f"{stem}{suffix}"):
                     return parent / f"{stem}{suffix}"
     raise DatasetError(f"{where} needs the video {stems[0]}.mp4 in {folder} or {folder / label}; neither has it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -64,7 +65,7 @@ def find_video(folder: Path, name: str, where: str) -> Path:
     """
     for suffix in ENDINGS:
         path = folder / f"{name}{suffix}"
-        if path.is_file():
+        if os.path.isfile(path):
             return path
     raise DatasetError(
         f"{where} needs the video {folder / name} (with {', '.join(VIDEO_SUFFIXES)}), which does not exist: is "

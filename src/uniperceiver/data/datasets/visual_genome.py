@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from uniperceiver.config import VisualGenomeConfig
-from uniperceiver.data.datasets.annotation_files import DatasetError, require_fields
+from uniperceiver.data.datasets.annotation_files import DatasetError, read_json, require_fields
 from uniperceiver.data.datasets.captioned_pictures import CaptionedPictures, CaptionedRow
 
 
@@ -29,14 +29,22 @@ def open_visual_genome(config: VisualGenomeConfig) -> CaptionedPictures:
 
 def _rows(source: Path, folders: Sequence[Path]) -> Iterator[CaptionedRow]:
     for position, entry in enumerate(_read(source)):
-        require_fields(entry, f"{source}: entry {position}", "regions")
-        for number, region in enumerate(entry["regions"]):
-            require_fields(region, f"{source}: entry {position}, regions[{number}]", "phrase")
+        _check_regions(entry, f"{source}: entry {position}")
         phrases = [phrase_as_caption(region["phrase"]) for region in entry["regions"] if region["phrase"].strip()]
         if not phrases:
             continue
         number = entry.get("id", entry["regions"][0].get("image_id"))
         yield str(number), str(_picture(number, folders, source)), phrases
+
+
+def _check_regions(entry: Any, where: str) -> None:
+    require_fields(entry, where, "regions")
+    if not isinstance(entry["regions"], list):
+        raise DatasetError(f"{where} should have a list of regions, got {str(entry['regions'])[:60]!r}")
+    for number, region in enumerate(entry["regions"]):
+        require_fields(region, f"{where}, regions[{number}]", "phrase")
+        if not isinstance(region["phrase"], str):
+            raise DatasetError(f"{where}, regions[{number}] has the phrase {str(region['phrase'])[:60]!r}, no text")
 
 
 def phrase_as_caption(phrase: str) -> str:
@@ -46,12 +54,7 @@ def phrase_as_caption(phrase: str) -> str:
 
 
 def _read(source: Path) -> list[Any]:
-    try:
-        content = json.loads(source.read_bytes())
-    except FileNotFoundError:
-        raise DatasetError(f"no annotation file {source}: is its path in the configuration right?") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{source} is not valid JSON: {error}") from None
+    content = read_json(source)
     if not isinstance(content, list):
         raise DatasetError(f"{source} should be a JSON list of pictures with `regions`: is it of another format?")
     return content
@@ -60,7 +63,7 @@ def _read(source: Path) -> list[Any]:
 def _picture(number: Any, folders: Sequence[Path], source: Path) -> Path:
     for folder in folders:
         path = folder / f"{number}.jpg"
-        if path.is_file():
+        if os.path.isfile(path):
             return path
     looked = " and ".join(str(folder) for folder in folders)
     raise DatasetError(f"{source} needs the picture {number}.jpg, which is not in {looked}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -98,7 +99,7 @@ def read_annotation(path: Path) -> ElementTree.Element:
         raise DatasetError(f"{path} has a document type (<!DOCTYPE), which annotations do not need: remove it")
     try:
         tree = ElementTree.parse(io.StringIO(text)).getroot()
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # of an encoding that is not known
         raise DatasetError(f"{path} is not valid XML: {error}") from None
     if tree.tag != "annotation":
         raise DatasetError(f"{path} should hold an <annotation>, got <{tree.tag}>: is it of another format?")
@@ -139,7 +140,7 @@ def _names(path: str | None, trees: dict[str, ElementTree.Element]) -> tuple[str
 def _picture_file(root: Path, stem: str, tree: ElementTree.Element) -> str:
     """The file named by the annotation where it is there (names with folders are not followed), else STEM.jpg."""
     given = Path((tree.findtext("filename") or "").strip()).name
-    return given if given and (root / "JPEGImages" / given).is_file() else f"{stem}.jpg"
+    return given if given and os.path.isfile(root / "JPEGImages" / given) else f"{stem}.jpg"
 
 
 def _mask_file(root: Path, stem: str) -> Path:

@@ -13,10 +13,12 @@ from typing import Any
 from uniperceiver.config import FoldConfig, LastQuestionsConfig, VqaConfig
 from uniperceiver.data.datasets.annotation_files import (
     DatasetError,
+    filled_text,
     is_in_fold,
     read_json_object,
     read_text,
     require_fields,
+    require_id,
 )
 from uniperceiver.data.datasets.json_rows import JsonRows
 from uniperceiver.data.images import read_image
@@ -24,6 +26,8 @@ from uniperceiver.data.records import AnsweredQuestion, QuestionedImage
 
 LARGEST_ANSWER_FILE = 2**20
 """Bytes; the 3,129 answers of v1 have some 30,000."""
+LONGEST_ID = 18
+"""Digits of an image id."""
 _COCO_STEM = re.compile(r".*(?<!\d)(\d{12})")
 
 _Row = tuple[str, str, str, list[str], int | str, str | None]
@@ -79,7 +83,7 @@ def _questions(config: VqaConfig) -> Iterator[_Row]:
     source = Path(config.questions)
     asked = read_json_object(source, "questions")["questions"]
     for position, entry in enumerate(asked):
-        require_fields(entry, f"{source}: questions[{position}]", "question_id", "image_id", "question")
+        _check_question(entry, f"{source}: questions[{position}]")
     answered = None if config.annotations is None else _annotations(Path(config.annotations))
     folders = [Path(folder) for folder in ((config.images,) if isinstance(config.images, str) else config.images)]
     pictures = pictures_by_id(folders)
@@ -91,7 +95,21 @@ def _questions(config: VqaConfig) -> Iterator[_Row]:
         if image_id not in pictures:
             looked = " or ".join(map(str, folders))
             raise DatasetError(f"{source}: question {number} needs picture {image_id}, not in {looked}")
-        yield str(image_id), pictures[image_id], str(entry["question"]), answers, number, answer_type
+        yield str(image_id), pictures[image_id], entry["question"], answers, number, answer_type
+
+
+def _check_question(entry: Any, where: str) -> None:
+    require_fields(entry, where, "question_id", "image_id", "question")
+    require_id(entry, "question_id", where)
+    filled_text(entry, "question", where)
+    if image_number(entry["image_id"]) is None:
+        raise DatasetError(f"{where} has the image_id {str(entry['image_id'])[:60]!r}: expected a number")
+
+
+def image_number(given: Any) -> int | None:
+    """The number that an image id is, perhaps written as a text; None: it is none."""
+    text = str(given)
+    return int(text) if text.isdecimal() and len(text) <= LONGEST_ID else None
 
 
 def _annotations(path: Path) -> dict[int | str, tuple[list[str], str | None]]:
@@ -100,10 +118,15 @@ def _annotations(path: Path) -> dict[int | str, tuple[list[str], str | None]]:
     for position, entry in enumerate(read_json_object(path, "annotations")["annotations"]):
         where = f"{path}: annotations[{position}]"
         require_fields(entry, where, "question_id", "answers")
+        require_id(entry, "question_id", where)
+        if entry["question_id"] in found:
+            raise DatasetError(f"{where} answers question {entry['question_id']}, as one before it does")
         if not isinstance(entry["answers"], list):
             raise DatasetError(f"{where} should have a list of answers, got {str(entry['answers'])[:60]!r}")
         for answer in entry["answers"]:
             require_fields(answer, f"{where}, one of its answers", "answer")
+            if isinstance(answer["answer"], bool) or not isinstance(answer["answer"], str | int | float):
+                raise DatasetError(f"{where} has the answer {str(answer['answer'])[:60]!r}: expected a text")
         answer_type = str(entry["answer_type"]) if "answer_type" in entry else None
         found[entry["question_id"]] = [str(answer["answer"]) for answer in entry["answers"]], answer_type
     return found

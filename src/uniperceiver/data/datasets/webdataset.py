@@ -220,7 +220,7 @@ def _complete(sample: Sample, shard: Path, annotation: str) -> Sample:
 
 
 def _is_gzip(shard: Path) -> bool:
-    return shard.suffix in {".gz", ".tgz"}
+    return shard.suffix.lower() in {".gz", ".tgz"}
 
 
 def _tar_bytes(shard: Path) -> BinaryIO:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def check_karpathy(
         split = split_named(row["split"])
         part = parts.setdefault(split, Part("Karpathy captions", source, split))
         part.records += 1
-        if (folder / name).is_file():
+        if os.path.isfile(folder / name):
             part.images[folder / name] = None
             part.folder = folder
         else:

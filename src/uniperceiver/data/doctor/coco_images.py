@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def check_images(
         size = (row.get("height"), row.get("width"))
         sizes[row["id"]] = size if is_count(size[0]) and is_count(size[1]) else None
         file = folder / row["file_name"]
-        if file.is_file():
+        if os.path.isfile(file):
             part.images[file] = sizes[row["id"]]
         else:
             diagnosis.add(Kind.MISSING_IMAGE, file, f"image {row['id']} of {part.source.name}")

@@ -101,4 +101,5 @@ class Diagnosis:
 
     def write(self, path: Path) -> None:
         """Write `to_json` to a file."""
-        path.write_text(json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n"
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of files that are not UTF-8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
@@ -22,7 +23,7 @@ def check_duplicates(parts: Iterable[Part], diagnosis: Diagnosis) -> None:
     """Compare the images of all parts. Only files that are equally long are read."""
     by_size: dict[int, dict[str, tuple[set[str], Path | bytes]]] = defaultdict(dict)
     for part in parts:
-        for path in part.images:
+        for path in filter(os.path.isfile, part.images):  # not so a link to nothing, which is a finding by itself
             by_size[path.stat().st_size].setdefault(str(path), (set(), path))[0].add(part.split)
         for packed in part.packed:
             by_size[packed.size].setdefault(packed.name, (set(), packed.digest))[0].add(part.split)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from uniperceiver.data.datasets.image_list import listed
@@ -32,7 +33,7 @@ def check_image_list(source: Path, root: Path, images: Path | None, diagnosis: D
             diagnosis.add(Kind.CLASS_BEYOND_NAMES, source, f"{where}: class {label} of {len(part.names)}")
     folder = folder_with(list(files), source, root, images)
     for file, where in files.items():
-        if (folder / file).is_file():
+        if os.path.isfile(folder / file):
             part.images[folder / file] = None
             part.folder = folder
         else:

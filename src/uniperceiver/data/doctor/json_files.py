@@ -15,7 +15,7 @@ def read_json(path: Path, diagnosis: Diagnosis) -> Any:
     """What a JSON file holds; None, and a finding, when it is not JSON."""
     try:
         return json.loads(read_text(path, diagnosis))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         diagnosis.add(Kind.UNREADABLE_FILE, path, f"not JSON: {error}")
         return None
 

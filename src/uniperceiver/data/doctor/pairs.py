@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ def read_rows(path: Path, diagnosis: Diagnosis) -> Rows | None:
 
 def _table(text: str, path: Path, diagnosis: Diagnosis) -> list[tuple[str, dict[str, Any]]] | None:
     first = text.partition("\n")[0]
-    lines = csv.reader(text.splitlines(keepends=True), delimiter="\t" if "\t" in first else ",")
+    lines = csv.reader(_lines(text), delimiter="\t" if "\t" in first else ",")
     header = [name.strip().lower() for name in next(lines, [])]
     if not has_pair(header):
         return None
@@ -51,14 +53,19 @@ def _table(text: str, path: Path, diagnosis: Diagnosis) -> list[tuple[str, dict[
     return rows
 
 
+def _lines(text: str) -> Iterable[str]:
+    """The lines as the readers part them: texts may hold what Unicode calls a line's end."""
+    return io.StringIO(text, newline="")
+
+
 def _json_lines(text: str, path: Path, diagnosis: Diagnosis) -> list[tuple[str, dict[str, Any]]]:
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(_lines(text), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             diagnosis.add(Kind.BAD_ENTRY, path, f"line {number} is not JSON: {error}")
             continue
         if isinstance(row, dict):
@@ -88,7 +95,7 @@ def check_pairs(rows: Rows, source: Path, root: Path, images: Path | None, diagn
     folder = folder_with(list(captions), source, root, images)
     texts = TextCheck(source, diagnosis)
     for name, said in captions.items():
-        if (folder / name).is_file():
+        if os.path.isfile(folder / name):
             part.images[folder / name] = None
             part.folder = folder
         else:

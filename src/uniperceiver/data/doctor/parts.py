@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -76,5 +77,5 @@ def folder_with(names: list[str], source: Path, root: Path, images: Path | None)
     """The folder that has most of the first few ``names``; of equal ones the likeliest."""
     sample = names[:: max(1, len(names) // 50)]
     folders = list(image_folders(source, root, images))
-    found = [sum((folder / name).is_file() for name in sample) for folder in folders]
+    found = [sum(os.path.isfile(folder / name) for name in sample) for folder in folders]
     return folders[found.index(max(found))]

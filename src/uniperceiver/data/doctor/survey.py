@@ -44,7 +44,7 @@ class Survey:
 def survey(root: Path, files: list[Path], diagnosis: Diagnosis) -> Survey:
     """Sort ``files`` into formats. Text files count as such only where nothing else was found."""
     found = Survey(images=[path for path in files if path.suffix.lower() in PICTURE_SUFFIXES])
-    found.shards = [path for path in files if path.name.endswith(SHARD_ENDINGS)]
+    found.shards = [path for path in files if path.name.lower().endswith(SHARD_ENDINGS)]
     texts = [path for path in files if path.suffix == ".txt"]
     for path in files:
         if path.suffix == ".json":
@@ -135,5 +135,5 @@ def _is_voc(path: Path) -> bool:
     """Whether an XML file is an annotation; a broken one may well be."""
     try:
         return next(ElementTree.iterparse(path, events=["start"]))[1].tag == "annotation"
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, LookupError, ValueError):
         return True

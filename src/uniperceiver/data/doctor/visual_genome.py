@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def check_visual_genome(
     first = folder_with(names, source, root, images)
     folders = [first, *sorted(path for path in first.parent.iterdir() if path.is_dir() and path != first)]
     for name in names:
-        found = next((folder / name for folder in folders if (folder / name).is_file()), None)
+        found = next((folder / name for folder in folders if os.path.isfile(folder / name)), None)
         if found is None:
             diagnosis.add(Kind.MISSING_IMAGE, first / name, f"of {source.name}")
         else:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from uniperceiver.data.datasets.annotation_files import DatasetError
+from uniperceiver.data.datasets.image_list import LONGEST_NUMBER
+from uniperceiver.data.datasets.voc import read_annotation
 from uniperceiver.data.doctor.class_lists import find_names
 from uniperceiver.data.doctor.diagnosis import Diagnosis
 from uniperceiver.data.doctor.kinds import Kind
 from uniperceiver.data.doctor.parts import Part, split_of
+from uniperceiver.data.doctor.texts import read_text
 
 _ON_THE_EDGE = 1.0
 """Pixels that a corner may lie over the edge: VOC counts them from 1, other tools from 0."""
@@ -22,13 +27,13 @@ def check_voc(root: Path, files: Sequence[Path], diagnosis: Diagnosis) -> list[P
     found = find_names(root, diagnosis)
     listed = set(found[1].values()) if found is not None else None
     numbers = {name: number for number, name in found[1].items()} if found is not None else {}
-    splits = _splits(root)
+    splits = _splits(root, diagnosis)
     parts: dict[str, Part] = {}
     for path in files:
         try:
-            annotation = ElementTree.parse(path).getroot()
-        except ElementTree.ParseError as error:
-            diagnosis.add(Kind.UNREADABLE_FILE, path, f"not XML: {error}")
+            annotation = read_annotation(path)
+        except DatasetError as error:
+            diagnosis.add(Kind.UNREADABLE_FILE, path, str(error).removeprefix(f"{path} "))
             continue
         split = splits.get(path.stem) or split_of(path, root)
         part = parts.setdefault(split, Part("Pascal VOC", root, split))
@@ -49,21 +54,22 @@ def check_voc(root: Path, files: Sequence[Path], diagnosis: Diagnosis) -> list[P
     return list(parts.values())
 
 
-def _splits(root: Path) -> dict[str, str]:
+def _splits(root: Path, diagnosis: Diagnosis) -> dict[str, str]:
     """Image name → split, from ``ImageSets/Main``."""
     found: dict[str, str] = {}
     for split in ("train", "val", "test"):
         for path in root.rglob(f"ImageSets/Main/{split}.txt"):
-            found |= {line.split()[0]: split for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
+            found |= {line.split()[0]: split for line in read_text(path, diagnosis).splitlines() if line.strip()}
     return found
 
 
 def _size(annotation: ElementTree.Element) -> tuple[int, int] | None:
     """(height, width), where the file gives it."""
-    height, width = (annotation.findtext(f"size/{side}") or "" for side in ("height", "width"))
-    return (
-        (int(height), int(width)) if height.isdecimal() and width.isdecimal() and int(height) and int(width) else None
-    )
+    sides = [(annotation.findtext(f"size/{side}") or "").strip() for side in ("height", "width")]
+    if not all(side.isdecimal() and len(side) <= LONGEST_NUMBER for side in sides):
+        return None
+    height, width = map(int, sides)
+    return (height, width) if height and width else None
 
 
 def _find_image(
@@ -76,7 +82,7 @@ def _find_image(
     folders = [path.parent, *(path.parent.parent / folder for folder in _IMAGE_FOLDERS), path.parent.parent]
     folders += [path.parent.parent.parent / folder / path.parent.name for folder in _IMAGE_FOLDERS]
     for folder in folders:
-        if (folder / name).is_file():
+        if os.path.isfile(folder / name):
             part.images[folder / name] = size
             return
     diagnosis.add(Kind.MISSING_IMAGE, path, name)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from uniperceiver.data.datasets.vqa import image_number
 from uniperceiver.data.doctor.diagnosis import Diagnosis
 from uniperceiver.data.doctor.json_files import entries
 from uniperceiver.data.doctor.kinds import Kind
@@ -64,10 +65,10 @@ def _check_questions(content: dict[str, Any], part: Part, image_of: dict[int, Pa
             diagnosis.add(Kind.REPEATED_QUESTION_ID, part.source, f"question {number}")
         asked.add(number)
         texts.look_at(str(row["question"]), f"question {number}")
-        image_id = str(row["image_id"])
-        image = image_of.get(int(image_id)) if image_id.isdecimal() else None
+        image_id = image_number(row["image_id"])
+        image = None if image_id is None else image_of.get(image_id)
         if image is None:
-            diagnosis.add(Kind.MISSING_IMAGE, part.source, f"question {number} needs image {image_id}")
+            diagnosis.add(Kind.MISSING_IMAGE, part.source, f"question {number} needs image {str(row['image_id'])[:60]}")
         else:
             part.images[image] = None
     part.records = len(asked)

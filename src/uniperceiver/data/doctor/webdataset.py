@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from uniperceiver.data.datasets.image_list import LONGEST_NUMBER
 from uniperceiver.data.datasets.webdataset import PICTURES
 from uniperceiver.data.doctor.class_lists import find_names
 from uniperceiver.data.doctor.diagnosis import Diagnosis
@@ -55,10 +56,10 @@ def _check_shard(shard: Path, part: Part, keys: set[str], decode: bool, diagnosi
     samples: dict[str, set[str]] = {}
     try:
         with shard.open("rb") as raw:
-            file = gzip.GzipFile(fileobj=raw) if shard.suffix in {".gz", ".tgz"} else raw
+            file = gzip.GzipFile(fileobj=raw) if shard.suffix.lower() in {".gz", ".tgz"} else raw
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 for member in tar:
-                    content = tar.extractfile(member)
+                    content = tar.extractfile(member) if member.isfile() else None
                     if content is None:
                         continue
                     key, kind = _split_name(member.name)
@@ -96,7 +97,7 @@ def _look_at(
         check_packed_image(content, name, decode, diagnosis)
     elif kind == "cls":
         text = content.strip()
-        if text.isdigit():
+        if text.isdigit() and len(text) <= LONGEST_NUMBER:
             part.examples[int(text)] += 1
             if part.names and int(text) not in part.names:
                 diagnosis.add(Kind.CLASS_BEYOND_NAMES, name, f"class {int(text)} of {len(part.names)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +15,8 @@ from uniperceiver.config import (
     VisualGenomeConfig,
     VqaConfig,
 )
-from uniperceiver.data.datasets.annotation_files import DatasetError
-from uniperceiver.data.datasets.vqa import pictures_by_id
+from uniperceiver.data.datasets.annotation_files import read_json
+from uniperceiver.data.datasets.vqa import image_number, pictures_by_id
 from uniperceiver.data.images import VIDEO_SUFFIXES
 from uniperceiver.data.recognition.found import Part, RecognitionError, Split, split_along
 from uniperceiver.data.recognition.picture_folders import folders_near, picture_folder
@@ -44,7 +43,7 @@ def json_parts(files: Sequence[Path]) -> list[Part]:
     questions: dict[Path, list[Any]] = {}
     answers: dict[Path, list[Any]] = {}
     for file in files:
-        content = _read(file)
+        content = read_json(file)
         if isinstance(content, list) and content and isinstance(content[0], dict) and "regions" in content[0]:
             parts.append(_visual_genome(file, content))
         elif _has(content, "questions", "question"):
@@ -69,13 +68,6 @@ def json_parts(files: Sequence[Path]) -> list[Part]:
     return parts + [_questions(file, asked, answers) for file, asked in questions.items()]
 
 
-def _read(file: Path) -> Any:
-    try:
-        return json.loads(file.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DatasetError(f"{file} is not valid JSON: {error}") from None
-
-
 def _has(content: Any, key: str, field: str) -> bool:
     """Whether ``content`` has a list ``key`` whose first entry has ``field``."""
     entries = content.get(key) if isinstance(content, dict) else None
@@ -97,7 +89,7 @@ def _names_videos(content: dict[str, Any]) -> bool:
 
 
 def _msrvtt(file: Path, entries: list[dict[str, Any]]) -> list[Part]:
-    present = {entry.get("split") for entry in entries}
+    present = {str(entry.get("split")) for entry in entries}
     chosen = [(split, name) for split, names in MSRVTT.items() for name in names if name in present]
     whole = VideoCaptionsConfig(str(file), "", sampling=OF_CAPTIONS)
     parts = [video_captions_part(replace(whole, split=name), split) for split, name in chosen]
@@ -115,9 +107,9 @@ def _visual_genome(file: Path, content: list[Any]) -> Part:
 
 
 def _karpathy(file: Path, entries: list[Any]) -> list[Part]:
-    names = [str(Path(entry.get("filepath", "")) / str(entry.get("filename"))) for entry in entries]
+    names = [str(Path(str(entry.get("filepath", "")), str(entry.get("filename")))) for entry in entries]
     images = str(picture_folder(file, names))
-    present = {entry.get("split") for entry in entries}
+    present = {str(entry.get("split")) for entry in entries}
     parts = []
     for split, wanted in KARPATHY.items():
         chosen = tuple(name for name in wanted if name in present)
@@ -125,13 +117,13 @@ def _karpathy(file: Path, entries: list[Any]) -> list[Part]:
             config = KarpathyCaptionsConfig(str(file), images, chosen)
             parts.append(Part(config, file, split, config.kind))
     if not parts:
-        raise RecognitionError(f"{file} has the splits {sorted(map(str, present))}: none of train, restval, val, test")
+        raise RecognitionError(f"{file} has the splits {sorted(present)}: none of train, restval, val, test")
     return parts
 
 
 def _questions(file: Path, asked: list[Any], answers: dict[Path, list[Any]]) -> Part:
-    wanted = {entry.get("question_id") for entry in asked}
-    fitting = [path for path, given in answers.items() if wanted <= {entry.get("question_id") for entry in given}]
+    wanted = {str(entry.get("question_id")) for entry in asked}
+    fitting = [path for path, given in answers.items() if wanted <= {str(entry.get("question_id")) for entry in given}]
     if len(fitting) != 1:
         raise RecognitionError(
             f"{file} asks questions, but {len(fitting)} JSON files answer them all: expected one beside it, with "
@@ -142,7 +134,7 @@ def _questions(file: Path, asked: list[Any], answers: dict[Path, list[Any]]) -> 
 
 
 def _folder_of_ids(file: Path, asked: list[Any]) -> Path:
-    numbers = {int(given) for given in (entry.get("image_id") for entry in asked) if str(given).isdecimal()}
+    numbers = {number for entry in asked if (number := image_number(entry.get("image_id"))) is not None}
     for folder in folders_near(file):
         if numbers <= set(pictures_by_id([folder])):
             return folder

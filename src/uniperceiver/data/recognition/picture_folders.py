@@ -24,7 +24,7 @@ def picture_folder(annotations: Path, files: Sequence[str]) -> Path:
     """
     sample = files[:SAMPLE]
     for top in (annotations.parent, annotations.parent.parent):
-        holding = [f for f in _from(top) if sample and all((f / file).is_file() for file in sample)]
+        holding = [f for f in _from(top) if sample and all(os.path.isfile(f / file) for file in sample)]
         of_split = [folder for folder in holding if split_of(folder.name) == split_of(annotations.name)]
         found = of_split if len(of_split) == 1 else holding
         if len(found) == 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from uniperceiver.config import (
 )
 from uniperceiver.data.datasets.image_text_pairs import LINES_SUFFIXES, LONGEST_LINE, TABLE_SUFFIXES, read_rows
 from uniperceiver.data.datasets.video_captions import MSVD_COLUMNS
-from uniperceiver.data.datasets.video_csv import KINETICS_COLUMNS
+from uniperceiver.data.datasets.video_csv import KINETICS_COLUMNS, is_of_kinetics
 from uniperceiver.data.images import VIDEO_SUFFIXES
 from uniperceiver.data.recognition.found import Part, RecognitionError, split_along
 from uniperceiver.data.recognition.glue import glue_part
@@ -49,7 +48,7 @@ def table_part(file: Path) -> Part | None:
     if (glue := glue_part(file)) is not None:
         return glue
     if lists_videos(file):
-        sampling = OF_KINETICS if _is_of_kinetics(_first_line(file)) else FrameSamplingConfig()
+        sampling = OF_KINETICS if is_of_kinetics(_first_line(file)) else FrameSamplingConfig()
         listed = VideoCsvConfig(str(file), str(folder_of_videos(file)), classes=_class_file(file), sampling=sampling)
         return Part(listed, file, split_along(file), listed.kind)
     rows = [row for _, row in zip(range(SAMPLE), (row for _, row in read_rows(file)), strict=False)]
@@ -96,16 +95,12 @@ def lists_videos(file: Path) -> bool:
         return False
     first = _first_line(file)
     words = re.split(r"[\s,;]+", first.lower())
-    return _is_of_kinetics(first) or any(word.strip('"').endswith(VIDEO_SUFFIXES) for word in words)
+    return is_of_kinetics(first) or any(word.strip('"').endswith(VIDEO_SUFFIXES) for word in words)
 
 
 def _first_line(file: Path) -> str:
     with file.open(encoding="utf-8-sig", errors="replace") as lines:
         return lines.readline(LONGEST_LINE)
-
-
-def _is_of_kinetics(header: str) -> bool:
-    return set(KINETICS_COLUMNS[:2]) <= {name.strip() for name in next(csv.reader([header]), [])}
 
 
 def text_part(file: Path) -> Part:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,7 @@ def video_captions_part(config: VideoCaptionsConfig, split: Split | None) -> Par
 def _folder_of(file: Path, names: Iterable[str]) -> Path:
     sample = list(names)
     for folder in folders_near(file):
-        if all(any((folder / f"{name}{end}").is_file() for end in ENDINGS) for name in sample):
+        if all(any(os.path.isfile(folder / f"{name}{end}") for end in ENDINGS) for name in sample):
             return folder
     raise RecognitionError(
         f"the videos of {file} were not found: looked for {', '.join(sample[:1])} ({', '.join(VIDEO_SUFFIXES)}) in "
