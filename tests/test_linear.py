@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from uniperceiver import linear as subject
 from uniperceiver.linear import QuickLinear, Trial, compare_products, describe_products, in_parts, linear
 
-needs_onednn = pytest.mark.skipif(compare_products() is None, reason="this PyTorch has no oneDNN")
+needs_onednn = pytest.mark.skipif(compare_products(subject.MANY_ROWS) is None, reason="this PyTorch has no oneDNN")
 
 
 @pytest.fixture
 def onednn_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a processor on which the default is slow."""
-    monkeypatch.setattr(subject, "compare_products", lambda: Trial(default=2.0, onednn=1.0, error=0.0))
+    monkeypatch.setattr(subject, "compare_products", lambda rows: Trial(default=2.0, onednn=1.0, error=0.0))
 
 
 def random(*shape: int) -> Tensor:
@@ -99,12 +99,31 @@ def test_a_slow_or_an_inexact_product_is_refused() -> None:
 
 
 @needs_onednn
-def test_the_measurement_finds_both_equal_and_is_reported() -> None:
-    trial = compare_products()
+@pytest.mark.parametrize("rows", [subject.MANY_ROWS, subject.FEW_ROWS])
+def test_the_measurement_finds_both_equal(rows: int) -> None:
+    trial = compare_products(rows)
     assert trial is not None
+    assert trial is compare_products(rows)
     assert trial.error < 1e-5
     assert min(trial.default, trial.onednn) > 0
-    assert ("oneDNN (" in describe_products()) == trial.onednn_wins
+
+
+@needs_onednn
+@pytest.mark.parametrize("rows", [8, 512])
+def test_few_and_many_rows_are_decided_apart_and_reported(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    quicker = {rows: Trial(default=2.0, onednn=1.0, error=0.0)}
+    slower = Trial(default=1.0, onednn=2.0, error=0.0)
+    monkeypatch.setattr(subject, "compare_products", lambda number: quicker.get(number, slower))
+    taken: list[int] = []
+    onednn = subject._onednn
+    monkeypatch.setattr(subject, "_onednn", lambda x, *rest: taken.append(len(x)) or onednn(x, *rest))
+    weight = random(768, 768)
+    with torch.no_grad():
+        for number in (8, 8, 512):
+            linear(random(number, 768), weight)
+    assert taken == [rows]
+    few, many = "of few rows oneDNN (", "processors: oneDNN ("
+    assert (few in describe_products(), many in describe_products()) == (rows == 8, rows == 512)
 
 
 def test_layers_are_replaced_with_their_names_and_parameters() -> None:

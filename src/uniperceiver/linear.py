@@ -1,8 +1,9 @@
 """Linear maps in float32 on processors: oneDNN's product where it is measured to be faster than PyTorch's own.
 
-PyTorch hands float32 products to MKL, which on some processors reaches two fifths of what they can do. Which is faster
-is measured once per process, not guessed from a name, and only a product that is as exact counts. Without gradients
-alone: training, GPUs, bfloat16 and exported graphs take PyTorch's way.
+PyTorch hands float32 products to MKL, which on some processors reaches two fifths of what they can do, and on others is
+slow where rows are few. Which is faster is measured once per process for either, not guessed from a name, and only a
+product that is as exact counts. Without gradients alone: training, GPUs, bfloat16 and exported graphs take PyTorch's
+way.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ WORTHWHILE = 1.05
 """Times as fast as the default from which on oneDNN is used."""
 LEAST_WORK = 2**24
 """Multiply-adds of a product from which on oneDNN is asked: below, a call costs more than it saves."""
+MANY_ROWS, FEW_ROWS = 512, 8
+"""Rows of the two products that are measured."""
 MOST_ROWS, LEAST_WEIGHTS = 64, 2**18
 """Few rows against a large matrix, as in decoding word by word: reordering the matrix costs more than the product."""
 
@@ -58,15 +61,20 @@ _PACKED = WeakIdKeyDictionary()
 
 
 @functools.cache
-def compare_products() -> Trial | None:
-    """Both ways on one product of usual size, in turns, best of five each; None where PyTorch has no oneDNN."""
+def compare_products(rows: int) -> Trial | None:
+    """Both ways on one product of ``rows`` vectors, in turns, best of five each; None where PyTorch has no oneDNN.
+
+    Few rows meet a matrix in oneDNN's own order.
+    """
     if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return None
     generator = torch.Generator().manual_seed(0)
+    outputs = 3072 if rows <= MOST_ROWS else 768
     with torch.inference_mode(), torch.autocast("cpu", enabled=False):
-        x, weight = (torch.randn(shape, generator=generator) for shape in ((512, 768), (768, 768)))
+        x, weight = (torch.randn(shape, generator=generator) for shape in ((rows, 768), (outputs, 768)))
         default: Callable[[], Tensor] = functools.partial(F.linear, x, weight)
-        onednn: Callable[[], Tensor] = functools.partial(_onednn, x, weight, None)
+        ordered = _reordered(weight) if rows <= MOST_ROWS else weight
+        onednn: Callable[[], Tensor] = functools.partial(_onednn, x, ordered, None)
         expected = default()
         error = float((onednn() - expected).abs().max() / expected.abs().max())
         turns = [(_seconds(default), _seconds(onednn)) for _ in range(5)]
@@ -78,14 +86,15 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     A large matrix that comes back with few rows is kept in oneDNN's order as well, as long as it lives unchanged.
     """
-    if not _is_float32_inference(x, weight) or not _onednn_wins():
+    if not _is_float32_inference(x, weight):
         return F.linear(x, weight, bias)
     rows = x.numel() // max(x.shape[-1], 1)
-    if 1 < rows <= MOST_ROWS and weight.numel() >= LEAST_WEIGHTS:
+    if 1 < rows <= MOST_ROWS and weight.numel() >= LEAST_WEIGHTS and _onednn_wins(FEW_ROWS):
         packed = _packed(weight)
         if packed is not None:
             return _onednn(x, packed, bias)
-    return _onednn(x, weight, bias) if rows * weight.numel() >= LEAST_WORK else F.linear(x, weight, bias)
+    is_large = rows * weight.numel() >= LEAST_WORK
+    return _onednn(x, weight, bias) if is_large and _onednn_wins(MANY_ROWS) else F.linear(x, weight, bias)
 
 
 class QuickLinear(nn.Linear):
@@ -136,12 +145,10 @@ def _is_inference(x: Tensor) -> bool:
 
 def describe_products() -> str:
     """Which way float32 products are computed on this machine's processor, one line."""
-    trial = compare_products()
-    if trial is None:
+    many, few = compare_products(MANY_ROWS), compare_products(FEW_ROWS)
+    if many is None or few is None:
         return "float32 products on processors: PyTorch's default (this PyTorch has no oneDNN)"
-    chosen = "oneDNN" if trial.onednn_wins else "PyTorch's default"
-    ratio = trial.default / trial.onednn
-    return f"float32 products on processors: {chosen} (oneDNN {ratio:.2f} times as fast, difference {trial.error:.0e})"
+    return f"float32 products on processors: {_described(many)}; of few rows {_described(few)}"
 
 
 def _is_float32_inference(x: Tensor, weight: Tensor) -> bool:
@@ -162,13 +169,24 @@ def _is_traced() -> bool:
     return torch.compiler.is_compiling() or torch.compiler.is_exporting() or torch.jit.is_tracing()
 
 
-def _onednn_wins() -> bool:
-    trial = compare_products()
+def _described(trial: Trial) -> str:
+    chosen = "oneDNN" if trial.onednn_wins else "PyTorch's default"
+    return f"{chosen} (oneDNN {trial.default / trial.onednn:.2f} times as fast, difference {trial.error:.0e})"
+
+
+def _onednn_wins(rows: int) -> bool:
+    trial = compare_products(rows)
     return trial is not None and trial.onednn_wins
 
 
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+
+def _reordered(weight: Tensor) -> Tensor:
+    """A matrix in oneDNN's order."""
+    ordered: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, MOST_ROWS)
+    return ordered
 
 
 def _packed(weight: Tensor) -> Tensor | None:
@@ -179,7 +197,7 @@ def _packed(weight: Tensor) -> Tensor | None:
         _PACKED[weight] = _Packed(state, None)
         return None
     if kept.weight is None:
-        kept = _Packed(state, torch.ops.mkldnn._reorder_linear_weight(weight.detach(), MOST_ROWS))
+        kept = _Packed(state, _reordered(weight.detach()))
         _PACKED[weight] = kept
     return kept.weight
 
