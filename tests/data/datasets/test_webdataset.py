@@ -16,6 +16,8 @@ from PIL import Image
 from uniperceiver.config import FoldConfig, WebDatasetConfig
 from uniperceiver.data.datasets.annotation_files import DatasetError
 from uniperceiver.data.datasets.webdataset import WebDataset, expand_shards
+from uniperceiver.data.doctor import Kind, check_data
+from uniperceiver.data.recognition.recognise import recognise
 
 
 def picture(seed: int) -> bytes:
@@ -164,6 +166,24 @@ def test_a_changed_byte_in_gzip_and_what_is_no_tar(tmp_path: Path, open_shards: 
     (tmp_path / "page.tar").write_text("<html>" * 200)
     with pytest.raises(DatasetError, match=r"page\.tar is broken: "):
         open_shards("page.tar")
+
+
+@pytest.mark.parametrize("size", [b"\x80" + b"\xff" * 11, b"\x80" + b"\0" * 3 + b"\x7f" + b"\xff" * 7])
+def test_a_size_that_no_file_has_is_a_broken_shard(tmp_path: Path, open_shards: Any, size: bytes) -> None:
+    path = tmp_path / "wild.tar"
+    write_shard(path, members(range(3)))
+    with tarfile.open(path) as tar:
+        start = tar.getmember("0001.cls").offset
+    data = bytearray(path.read_bytes())
+    data[start + 124 : start + 136] = size
+    checksum = sum(data[start : start + 512]) - sum(data[start + 148 : start + 156]) + 8 * ord(" ")
+    data[start + 148 : start + 156] = f"{checksum:06o}\0 ".encode()
+    path.write_bytes(data)
+    with pytest.raises(DatasetError, match=r"wild\.tar is broken"):
+        open_shards("wild.tar")
+    assert Kind.BROKEN_SHARD in {finding.kind for finding in check_data(tmp_path).findings}
+    with pytest.raises(DatasetError, match=r"wild\.tar"):
+        recognise(tmp_path)
 
 
 def test_a_broken_picture_names_shard_and_key(tmp_path: Path, open_shards: Any) -> None:

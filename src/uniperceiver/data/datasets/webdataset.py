@@ -22,8 +22,9 @@ from uniperceiver.data.images import decode_image
 from uniperceiver.data.records import CaptionedImage, LabelledImage
 
 PICTURES = ("jpg", "jpeg", "png", "webp")
+BROKEN = (tarfile.TarError, OSError, EOFError, zlib.error, ValueError, OverflowError)
+"""What a damaged shard raises; the last two for sizes in a header that no file has."""
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
-_BROKEN = (tarfile.TarError, OSError, EOFError, zlib.error)
 _BLOCK = 512
 _LONGEST_NUMBER = 64
 
@@ -190,7 +191,9 @@ def _samples(shard: Path, annotation: str) -> Iterator[Sample]:
             file.seek(tar.offset)
             if file.read(_BLOCK) != bytes(_BLOCK):  # tarfile takes a cut between two members for the end
                 raise tarfile.ReadError(f"no end mark at byte {tar.offset}")
-    except _BROKEN as error:
+    except DatasetError:
+        raise
+    except BROKEN as error:
         last = f" after sample {sample.key!r}" if sample else ""
         raise DatasetError(f"the shard {shard} is broken{last}: {error}; write or download it again") from error
     if sample is not None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import gzip
 import re
 import tarfile
-import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from uniperceiver.data.datasets.image_list import LONGEST_NUMBER
-from uniperceiver.data.datasets.webdataset import PICTURES
+from uniperceiver.data.datasets.webdataset import BROKEN, PICTURES
 from uniperceiver.data.doctor.class_lists import find_names
 from uniperceiver.data.doctor.diagnosis import Diagnosis
 from uniperceiver.data.doctor.duplicates import fingerprint
@@ -22,7 +21,6 @@ from uniperceiver.data.doctor.texts import TextCheck
 
 SHARD_ENDINGS = (".tar", ".tar.gz", ".tgz")
 _LABELS = frozenset({"cls", "txt", "json", "caption", "text"})
-_BROKEN = (tarfile.TarError, OSError, EOFError, zlib.error)
 
 
 def check_shards(root: Path, shards: Sequence[Path], decode: bool, diagnosis: Diagnosis) -> list[Part]:
@@ -70,7 +68,7 @@ def _check_shard(shard: Path, part: Part, keys: set[str], decode: bool, diagnosi
                 file.seek(tar.offset)
                 if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                     diagnosis.add(Kind.BROKEN_SHARD, shard, "it has no end mark: cut between two members")
-    except _BROKEN as error:
+    except BROKEN as error:
         diagnosis.add(Kind.BROKEN_SHARD, shard, str(error))
     for key in sorted(keys & set(samples)):
         diagnosis.add(Kind.REPEATED_KEY, shard, f"{key} is in an earlier shard")

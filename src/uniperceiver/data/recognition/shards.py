@@ -10,7 +10,7 @@ from pathlib import Path
 
 from uniperceiver.config import WebDatasetConfig, WebDatasetPairsConfig
 from uniperceiver.data.datasets.annotation_files import DatasetError
-from uniperceiver.data.datasets.webdataset import PICTURES, expand_shards
+from uniperceiver.data.datasets.webdataset import BROKEN, PICTURES, expand_shards
 from uniperceiver.data.recognition.found import Part, RecognitionError, split_along
 
 MEMBERS = 50
@@ -57,7 +57,7 @@ def _suffixes(shard: Path) -> set[str]:
     try:
         with tarfile.open(shard) as tar:
             return {member.name.rpartition(".")[2].lower() for member, _ in zip(tar, range(MEMBERS), strict=False)}
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except BROKEN as error:
         raise DatasetError(f"cannot read the shard {shard}: {error}") from None
 
 
