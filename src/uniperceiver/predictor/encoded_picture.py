@@ -99,8 +99,9 @@ def encode_pictures(model: UniPerceiver, pictures: Iterable[EncodedPicture], tra
     for same in _together(prepared, lambda pair: pair[1], most):
         images = visual_batch([labelled(pixels) for _, pixels in same], model.config.pixels)
         features = encode_visual(model, images.to(device))
-        for place, (picture, pixels) in enumerate(same):
-            picture.views[transform] = View(pixels, _rows(features, place * images.views, images.views))
+        rows = torch.arange(images.size).split(images.views)
+        for (picture, pixels), own in zip(same, rows, strict=True):
+            picture.views[transform] = View(pixels, features.rows(own))
 
 
 def looks_by_canvas(
@@ -181,25 +182,6 @@ def _brought_to_size(pixels: Tensor, transform: Transform) -> Tensor:
     prepared = transform(record)
     assert isinstance(prepared, AnnotatedImage | LabelledImage)
     return prepared.image
-
-
-def _rows(features: ImageFeatures, first: int, number: int) -> ImageFeatures:
-    """The features of one picture or video. Copies, so that keeping one does not keep the batch."""
-    own = slice(first, first + number)
-    segment = features.segment
-    kept = features.proposals
-    return ImageFeatures(
-        replace(segment, tokens=segment.tokens[own].clone(), is_padding=segment.is_padding[own].clone()),
-        None
-        if kept is None
-        else KeptProposals(
-            index=kept.index[own].clone(),
-            boxes=kept.boxes[own].clone(),
-            mask_embeddings=kept.mask_embeddings[own].clone(),
-            objectness=kept.objectness[own].clone(),
-            mask_features=kept.mask_features[own].clone(),
-        ),
-    )
 
 
 def _joined_proposals(kept: Sequence[KeptProposals]) -> KeptProposals:
