@@ -8,7 +8,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from uniperceiver.model.image_encoder import ImageFeatures, KeptProposals
 from uniperceiver.model.segments import Segment
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.predictions import Answer, Caption, Classification, Detection, Match
-from uniperceiver.predictor.pictures import Picture, listed, upright
+from uniperceiver.predictor.pictures import Picture, listed, to_pixels, upright
 from uniperceiver.predictor.videos import VideoReader
 from uniperceiver.tasks.visual_input import encode_visual, visual_batch
 
@@ -78,6 +78,10 @@ class RecentPictures:
         """Keep at most ``number`` pictures; 0 keeps none."""
         self.number = number
         self._pictures: OrderedDict[bytes, EncodedPicture] = OrderedDict()
+
+    def look(self, given: Sequence[Any], read_video: VideoReader | None) -> list[EncodedPicture]:
+        """What `to_pixels` makes of each that is not an `EncodedPicture` yet, as `find` finds it; errors as there."""
+        return [each if isinstance(each, EncodedPicture) else self.find(to_pixels(each, read_video)) for each in given]
 
     def find(self, pixels: Tensor) -> EncodedPicture:
         """The picture with these pixels, as of `EncodedPicture`, with its views if it was looked at lately."""
