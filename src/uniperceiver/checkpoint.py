@@ -60,6 +60,7 @@ class TrainingState:
     seconds: float
     """Time spent on them."""
     optimizer: Mapping[str, Any]
+    """The optimiser's state dict, its moments gathered from all processes."""
     random_states: torch.Tensor
     """(processes, n) uint8, torch's random state of each process: of its CPU generator, then of its GPU's."""
     best: BestSoFar | None = None

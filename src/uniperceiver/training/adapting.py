@@ -1,4 +1,4 @@
-"""Which weights a training adapts (``tune``), and a table of them."""
+"""Which weights a training adapts (``tune``), a table of them, and low-rank updates merged for deployment."""
 
 from __future__ import annotations
 
