@@ -103,6 +103,19 @@ def test_the_page_names_every_file() -> None:
     assert LAYERS - {"__init__"} <= named
 
 
+def test_the_page_names_every_table_of_tasks() -> None:
+    """A constant that speaks of kinds of tasks is in one of the files that the page lists for that."""
+    tables = {
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.AnnAssign) and "TaskKind" in ast.unparse(node.annotation)
+    }
+    named = {name for row in cells("table of tasks") for name in quoted(row[0])}
+    assert tables <= named
+    assert all("TaskKind" in (ROOT / name).read_text(encoding="utf-8") for name in named)
+
+
 def test_names_say_what_files_are() -> None:
     """No module is named for being a leftover."""
     vague = {"utils", "util", "misc", "common", "helpers", "helper", "base"}

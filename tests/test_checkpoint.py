@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from uniperceiver.checkpoint import (
     recover,
     save_checkpoint,
 )
-from uniperceiver.config import ConfigError, FrameSamplingConfig, ModelConfig, TaskConfig
+from uniperceiver.config import ConfigError, FrameSamplingConfig, LinearHeadConfig, ModelConfig, TaskConfig
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.stored_tasks import StoredTask
@@ -158,3 +159,13 @@ def test_pickled_code_in_the_training_state_is_not_executed(checkpoint: Checkpoi
     with pytest.raises(CheckpointError, match=r"[Ww]eights"):
         load_training_state(folder)
     assert not (tmp_path / "touched").exists()
+
+
+def test_classes_of_one_name_stay_apart_where_a_linear_head_tells_them(checkpoint: Checkpoint) -> None:
+    """ImageNet has two classes called crane; without a head their candidates are one."""
+    twice = ("crane", "dog", "crane")
+    tasks = {"names": StoredTask(TaskConfig("classification"), texts=twice)}
+    plain = replace(checkpoint, tasks=tasks)
+    assert plain.task_of("classification") == StoredTask(TaskConfig("classification"), texts=("crane", "dog"))
+    headed = UniPerceiver(replace(checkpoint.model.config, heads=(LinearHeadConfig(twice),)))
+    assert replace(plain, model=headed).task_of("classification") == tasks["names"]

@@ -60,6 +60,7 @@ class TrainingState:
     seconds: float
     """Time spent on them."""
     optimizer: Mapping[str, Any]
+    """The optimiser's state dict, its moments gathered from all processes."""
     random_states: torch.Tensor
     """(processes, n) uint8, torch's random state of each process: of its CPU generator, then of its GPU's."""
     best: BestSoFar | None = None
@@ -84,11 +85,14 @@ class Checkpoint:
         """The task of this kind that the model was trained for; None: it was trained for none.
 
         Of several streams of a kind, the one with the largest test pictures says how pictures are prepared, and the
-        candidates of all are candidates.
+        candidates of all are candidates, each once. Only a linear head tells classes of one name apart: of a single
+        stream with one, all candidates stay.
         """
         stored = [task for task in self.tasks.values() if task.config.kind == kind]
         if not stored:
             return None
+        if len(stored) == 1 and self.model.head_for(stored[0].texts) is not None:
+            return stored[0]
         largest = max(stored, key=lambda task: task.config.image.test)
         texts = dict.fromkeys(text for task in stored for text in task.texts)
         token_ids = dict.fromkeys(index for task in stored for index in task.token_ids)

@@ -61,7 +61,7 @@ def most_likely(x: Tensor, y: Tensor) -> Tensor:
 def negative_log_likelihood(
     x: Tensor, y: Tensor, temperature: Tensor | float, target: Tensor, label_smoothing: float = 0.0
 ) -> Tensor:
-    """The bracket of Eq. (7) without ω: -log P(x, y_target) / Σ_z P(x, z), one value per item.
+    """The bracket of Eq. (7) without ω: -log(P(x, y_target) / Σ_z P(x, z)), one value per item.
 
     ``x`` (…, D), ``y`` (Y, D), ``target`` (…,) int64 indices into ``y`` -> (…,) float32. The sampling ratio s_k lives
     in `training.mixture`, the scale ω_k in `training.mt_adamw`. A target outside [0, Y) is an error of the indexing.

@@ -79,10 +79,10 @@ class Detection:
     names: tuple[str, ...]
     """(n) names."""
     masks: np.ndarray | None
-    """(n, H, W) bool in the original picture's size."""
+    """(n, H, W) bool in the original picture's size; None where only boxes are known."""
     mask_scores: np.ndarray | None
     """(n,) float64 in [0, 1]: mean probability inside the mask (spec/mask_dino.md, section 8); mask AP ranks by
-    ``scores * mask_scores``."""
+    ``scores * mask_scores``. None without masks."""
     objectness: np.ndarray | None = None
     """(n,) float64 in [0, 1], whatever the name; None where only the product with the name's probability is known."""
     picture: PictureReader | None = field(default=None, repr=False, compare=False)

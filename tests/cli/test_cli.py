@@ -8,14 +8,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
 from uniperceiver import cli
-from uniperceiver.config import TrainConfig, load_train_config, shipped
+from uniperceiver.cli.prediction import InPrecision
+from uniperceiver.cli.training import Tune
+from uniperceiver.config import Precision, TrainConfig, TuneConfig, load_train_config, shipped
 
 
 def run(*arguments: str | Path) -> int:
@@ -57,6 +59,14 @@ def test_every_command_has_help(
     shown += list(command.commands) if isinstance(command, TyperGroup) else []
     assert shown
     assert all(name in said for name in shown)
+
+
+def test_choices_are_those_of_the_configuration() -> None:
+    """They are written twice, since ``--help`` does not wait for the configuration to be imported."""
+    precision, _ = get_args(InPrecision)
+    tune, _ = get_args(get_args(Tune)[0])
+    assert precision == Precision
+    assert tune == get_type_hints(TuneConfig)["mode"]
 
 
 def test_a_device_that_is_not_there_is_one_line(

@@ -69,6 +69,16 @@ def test_objectness_starts_as_the_proposal_network_says():
     assert torch.equal(regions.objectness(torch.randn(2, 5, 32), proposed), proposed)
 
 
+def test_objectness_adds_a_head_on_the_normed_fused_vector():
+    """A15: what the network says, and a LayerNorm and a Linear beside it."""
+    regions = RegionTokens(32, 24)
+    nn.init.normal_(regions.objectness_head.weight)
+    nn.init.constant_(regions.objectness_head.bias, 0.5)
+    fused, proposed = 3 + torch.randn(2, 5, 32), torch.randn(2, 5)
+    head = F.layer_norm(fused, (32,)) @ regions.objectness_head.weight[0] + 0.5
+    torch.testing.assert_close(regions.objectness(fused, proposed), proposed + head)
+
+
 def test_objectness_is_not_rounded_under_autocast():
     regions = RegionTokens(32, 24)
     nn.init.normal_(regions.objectness_head.weight)

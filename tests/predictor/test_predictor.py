@@ -210,8 +210,19 @@ def test_mistakes_are_named(predictor: Predictor, data: Path) -> None:
         Predictor(only_names).caption(picture)
 
 
-def test_no_pictures_give_no_results(predictor: Predictor) -> None:
-    assert predictor.classify([]) == predictor.detect([]) == predictor.caption([]) == []
+def test_nothing_gives_no_results(predictor: Predictor) -> None:
+    assert predictor.classify([]) == predictor.detect([]) == predictor.caption([]) == predictor.fill_mask([]) == []
+    width = predictor.model.config.decoder.width
+    assert predictor.embed_image([]).shape == predictor.embed_text([]).shape == (0, width)
+
+
+def test_a_text_may_be_embedded_several_times(predictor: Predictor) -> None:
+    """Unlike a label, of which a probability would be split."""
+    vectors = predictor.embed_text(["a dog", "a car", "a dog"])
+    assert vectors.shape == (3, predictor.model.config.decoder.width)
+    assert np.array_equal(vectors[0], vectors[2])
+    np.testing.assert_allclose(vectors[:2], predictor.embed_text(["a dog", "a car"]), atol=1e-6)
+    assert abs(vectors[0] - vectors[1]).max() > 1e-4
 
 
 @pytest.mark.parametrize("size", [(32, 32), (4000, 300), (300, 4000)])

@@ -1,4 +1,4 @@
-"""The encodings of candidates, split over three processes that their number does not divide by."""
+"""The encodings of candidates, split over three processes that their number does not divide by, or too few to split."""
 
 from __future__ import annotations
 
@@ -38,13 +38,14 @@ def work(rank: int, folder: Path, model: UniPerceiver, names: CandidateSet) -> N
     dist.destroy_process_group()
 
 
+@pytest.mark.parametrize("number", [7, 2])
 def test_three_processes_encode_what_one_does_with_its_gradient(
-    tiny_model_config: ModelConfig, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: int, tiny_model_config: ModelConfig, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(candidates, "SHARED_FROM", 1)
     torch.manual_seed(0)
     model = UniPerceiver(tiny_model_config).eval()
-    names = CandidateSet.from_texts(NAMES, tokenizer)
+    names = CandidateSet.from_texts(NAMES[:number], tokenizer)
     expected, gradient = encodings_and_gradient(model, names)
     torch.set_num_threads(1)  # threads do not survive a fork
     mp.start_processes(work, (tmp_path, model, names), nprocs=3, start_method="fork")

@@ -115,15 +115,19 @@ def test_every_matched_proposal_is_named(
 def test_a_planted_region_comes_back_in_original_pixels(
     model: UniPerceiver, make_task: MakeTask, annotated: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The left half of a 96×128 picture, shown as 48×64 on a canvas of 64×64; its box goes beyond it on three sides."""
-    record = replace(annotated("planted", [], [], size=(48, 64)), original_size=(96, 128))
-    features = torch.full((1, 1, 16, 16), -10.0)
-    features[:, :, :, :8] = 10.0
+    """The left and the upper half of a 96×160 picture, shown as 48×80 on a canvas of 64×96.
+
+    The box of the left half goes beyond the picture on three sides.
+    """
+    record = replace(annotated("planted", [], [], size=(48, 80)), original_size=(96, 160))
+    features = torch.full((1, 2, 16, 24), -10.0)
+    features[:, 0, :, :10] = 10.0
+    features[:, 1, :6] = 10.0
     features[:, :, 13:] = 10.0  # in the padding, which no mask may show
     proposals = KeptProposals(
         index=torch.tensor([[3, 1]]),
         boxes=torch.tensor([[[0.2, 0.55, 0.6, 1.2], [0.5, 0.5, 0.25, 0.5]]]),
-        mask_embeddings=torch.tensor([[[1.0], [-1.0]]]),
+        mask_embeddings=torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]),
         objectness=torch.tensor([[4.0, -4.0]]),
         mask_features=features,
     )
@@ -136,15 +140,16 @@ def test_a_planted_region_comes_back_in_original_pixels(
     assert len(found.scores) == 2 * len(NAMES)
     assert (np.diff(found.scores) <= 0).all()
     assert sorted(found.labels[:3].tolist()) == [0, 1, 2]
-    np.testing.assert_allclose(found.boxes[:3], [[0, 0, 64, 96]] * 3, atol=1e-5)
-    np.testing.assert_allclose(found.boxes[3:], [[48, 24, 80, 72]] * 3, atol=1e-5)
+    np.testing.assert_allclose(found.boxes[:3], [[0, 0, 80, 96]] * 3, atol=1e-5)
+    np.testing.assert_allclose(found.boxes[3:], [[60, 24, 100, 72]] * 3, atol=1e-5)
     assert found.scores[:3].sum() == pytest.approx(1 / (1 + np.exp(-4)), abs=1e-6)
-    expected = np.zeros((96, 128), dtype=bool)
-    expected[:, :64] = True
+    left, upper = np.zeros((2, 96, 160), dtype=bool)
+    left[:, :80] = True
+    upper[:48] = True
     assert found.masks is not None
-    assert found.masks.shape == (6, 96, 128)
-    assert (found.masks[:3] == expected).all()
-    assert (found.masks[3:] == ~expected).all()
+    assert found.masks.shape == (6, 96, 160)
+    assert (found.masks[:3] == left).all()
+    assert (found.masks[3:] == upper).all()
     assert found.mask_scores is not None
     assert ((found.mask_scores > 0.95) & (found.mask_scores <= 1)).all()
     assert found.names == tuple(NAMES[label] for label in found.labels)

@@ -35,7 +35,7 @@ for command in (
     training.merge,
     training.demo,
     evaluation.evaluate,
-    training.curves,
+    evaluation.curves,
     reproduction.reproduce,
     prediction.classify,
     prediction.detect,

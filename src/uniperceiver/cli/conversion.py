@@ -7,9 +7,25 @@ from typing import Annotated, Literal
 
 import typer
 
-from uniperceiver.cli.options import Model
-
 app = typer.Typer(help="Make checkpoints of other projects' weights.", no_args_is_help=True)
+
+Positions = Annotated[
+    Literal["sine", "interpolate"],
+    typer.Option(help="Places of another picture size: computed, as in the official settings, or interpolated."),
+]
+InputNorm = Annotated[
+    Literal["auto", "shared", "per_modality"],
+    typer.Option(help="One norm for pictures and texts, or one each. auto: one each where a VQA file has two."),
+]
+Vocabulary = Annotated[
+    Path | None, typer.Option(help="CLIP's bpe_simple_vocab_16e6.txt.gz. Default: of the package open_clip_torch.")
+]
+Answers = Annotated[
+    Path | None, typer.Option(help="Text file of the answers to questions, one a line (v1: 3,129 of VQAv2).")
+]
+Classes = Annotated[
+    Path | None, typer.Option(help="Text file of the classes of a linear head, fc_prompt, one a line in its order.")
+]
 
 
 @app.callback()
@@ -30,26 +46,14 @@ def uniperceiver_v1(
     ] = "auto",
     image_size: Annotated[int | None, typer.Option(min=16, help="Another picture size than the file's.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Another longest video than the file's.")] = None,
-    positions: Annotated[
-        Literal["sine", "interpolate"],
-        typer.Option(help="Places of another picture size: computed, as in the official settings, or interpolated."),
-    ] = "sine",
-    input_norm: Annotated[
-        Literal["auto", "shared", "per_modality"],
-        typer.Option(help="One norm for pictures and texts, or one each. auto: one each where a VQA file has two."),
-    ] = "auto",
+    positions: Positions = "sine",
+    input_norm: InputNorm = "auto",
     heads: Annotated[
         int | None, typer.Option(min=1, help="Attention heads. Default: one for each 64 of width.")
     ] = None,
-    vocabulary: Annotated[
-        Path | None, typer.Option(help="CLIP's bpe_simple_vocab_16e6.txt.gz. Default: of the package open_clip_torch.")
-    ] = None,
-    answers: Annotated[
-        Path | None, typer.Option(help="Text file of the answers to questions, one a line (v1: 3,129 of VQAv2).")
-    ] = None,
-    classes: Annotated[
-        Path | None, typer.Option(help="Text file of the classes of a linear head, fc_prompt, one a line in its order.")
-    ] = None,
+    vocabulary: Vocabulary = None,
+    answers: Answers = None,
+    classes: Classes = None,
     length_penalty: Annotated[
         float,
         typer.Option(min=0, help="Of captioning: 2 officially zero-shot, 0 for models tuned for captions."),
@@ -82,7 +86,7 @@ def uniperceiver_v1(
 
 @app.command("to-uniperceiver-v1")
 def to_uniperceiver_v1(
-    model: Model,
+    model: Annotated[Path, typer.Argument(help="A checkpoint folder.")],
     out: Annotated[Path, typer.Option("--out", help="The .pth file to write.")],
 ) -> None:
     """Write a v1 checkpoint as the official repository's code loads it."""

@@ -1,4 +1,4 @@
-"""The commands that describe a model: ``info``, ``evaluate``."""
+"""The commands that describe a model and its training: ``info``, ``evaluate``, ``curves``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from uniperceiver.cli.options import Device, FoundModel, Paths, Values, found_model, places
+from uniperceiver.cli.options import Adapter, Device, FoundModel, Paths, Values, found_model, places
+
+Data = Annotated[
+    list[Path] | None,
+    typer.Option("--data", help="A folder or file of data in any known format to evaluate on. Repeatable."),
+]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        help="Where report.json goes, and report.html with it. Default: beside a checkpoint of yours, in the current "
+        "folder for one of the package or the hub.",
+    ),
+]
 
 
 def info(
@@ -40,18 +53,8 @@ def info(
 
 def evaluate(
     model: FoundModel,
-    data: Annotated[
-        list[Path] | None,
-        typer.Option("--data", help="A folder or file of data in any known format to evaluate on. Repeatable."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            help="Where report.json goes, and report.html with it. Default: beside a checkpoint of yours, in the "
-            "current folder for one of the package or the hub.",
-        ),
-    ] = None,
+    data: Data = None,
+    out: ReportFile = None,
     stream: Annotated[list[str] | None, typer.Option("--stream", help="Only these streams. Repeatable.")] = None,
     config: Annotated[
         str | None, typer.Option("--config", help="A training configuration whose evaluation data to use.")
@@ -61,9 +64,7 @@ def evaluate(
     average: Annotated[
         bool, typer.Option("--average", help="Evaluate the moving average of the weights, kept beside them.")
     ] = False,
-    adapter: Annotated[
-        Path | None, typer.Option("--adapter", help="An adapter.safetensors to put onto the model first.")
-    ] = None,
+    adapter: Adapter = None,
     predictions: Annotated[
         Path | None,
         typer.Option(
@@ -95,6 +96,20 @@ def evaluate(
     typer.echo(f"report: {report.with_suffix('.html')}")
     if predictions is not None:
         typer.echo(f"predictions: {', '.join(map(str, write_predictions(predictions, reports)))}")
+
+
+def curves(
+    run: Annotated[Path, typer.Argument(help="The folder that train wrote to, or its log.jsonl.")],
+    out: Annotated[Path, typer.Option("--out", help="The SVG file to write.")],
+) -> None:
+    """Draw the loss of every stream and the learning rate of a training."""
+    from uniperceiver.evaluation.curves import curves_svg
+    from uniperceiver.evaluation.training_log import read_training_log
+
+    steps = read_training_log(run / "log.jsonl" if run.is_dir() else run)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(curves_svg(steps), encoding="utf-8")
+    typer.echo(str(out))
 
 
 def _report_folder(model: str, folder: Path) -> Path:

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-Model = Annotated[Path, typer.Argument(help="A checkpoint folder.")]
 FoundModel = Annotated[
     str,
     typer.Argument(
         help="A checkpoint folder, the folder of a training, a packaged checkpoint, or owner/name on the hub."
     ),
+]
+Adapter = Annotated[
+    Path | None,
+    typer.Option("--adapter", help="An adapter.safetensors, e.g. of prompt tuning, to put onto the model first."),
 ]
 Device = Annotated[str, typer.Option("--device", help="Where to compute, e.g. cpu or cuda.")]
 Paths = Annotated[

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from uniperceiver.cli.options import Device
+from uniperceiver.cli.options import Adapter, Device
 from uniperceiver.cli.prediction_run import file_reader, run
 
 if TYPE_CHECKING:
+    from uniperceiver.config import Precision
     from uniperceiver.predictor import Predictor
-
-
-class Precision(StrEnum):
-    """Of matrix products and convolutions."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    auto = "auto"
-
 
 Pictures = Annotated[
     list[str], typer.Argument(help='Picture or video files, folders, patterns ("photos/**/*.jpg"), http(s) addresses.')
 ]
 ModelName = Annotated[
     str, typer.Option("--model", help="A checkpoint folder, a packaged checkpoint, or owner/name on the hub.")
-]
-Adapter = Annotated[
-    Path | None, typer.Option("--adapter", help="An adapter.safetensors, e.g. of prompt tuning, to put onto the model.")
 ]
 Out = Annotated[
     Path | None, typer.Option("--out", help="Folder for the results. Default: they are printed on the terminal.")
@@ -56,7 +44,7 @@ Every = Annotated[
     ),
 ]
 InPrecision = Annotated[
-    Precision,
+    Literal["float32", "bfloat16", "auto"],
     typer.Option(
         "--precision",
         help="bfloat16 is quicker where the processor or GPU has it, and a little less exact; auto: only there.",
@@ -74,7 +62,7 @@ def classify(
     formats: Formats = None,
     every: Every = None,
     device: Device = "cpu",
-    precision: InPrecision = Precision.float32,
+    precision: InPrecision = "float32",
 ) -> None:
     """Name what pictures show."""
     names = given_names("--labels", labels)
@@ -93,7 +81,7 @@ def detect(
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Keep objects with at least this score.")] = 0.1,
     every: Every = None,
     device: Device = "cpu",
-    precision: InPrecision = Precision.float32,
+    precision: InPrecision = "float32",
 ) -> None:
     """Find objects: boxes and masks."""
     names = given_names("--labels", labels)
@@ -111,7 +99,7 @@ def caption(
     formats: Formats = None,
     every: Every = None,
     device: Device = "cpu",
-    precision: InPrecision = Precision.float32,
+    precision: InPrecision = "float32",
 ) -> None:
     """Say what pictures show in a sentence."""
     predictor = load_predictor(model, device, adapter, precision)
@@ -128,7 +116,7 @@ def match(
     formats: Formats = None,
     every: Every = None,
     device: Device = "cpu",
-    precision: InPrecision = Precision.float32,
+    precision: InPrecision = "float32",
 ) -> None:
     """Say how well texts fit pictures: cosines, and probabilities among the texts."""
     compared = list(text or []) + ([] if texts is None else read_lines("--texts", texts))
@@ -151,7 +139,7 @@ def answer(
     formats: Formats = None,
     every: Every = None,
     device: Device = "cpu",
-    precision: InPrecision = Precision.float32,
+    precision: InPrecision = "float32",
 ) -> None:
     """Answer a question about pictures."""
     candidates = given_names("--answers", answers)
@@ -167,7 +155,7 @@ def fill(
     adapter: Adapter = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print an object a line instead of text.")] = False,
     device: Device = "cpu",
-    precision: InPrecision = Precision.float32,
+    precision: InPrecision = "float32",
 ) -> None:
     """Fill in the missing words of texts."""
     import json
@@ -189,7 +177,7 @@ def embed(
     formats: Formats = None,
     every: Every = None,
     device: Device = "cpu",
-    precision: InPrecision = Precision.float32,
+    precision: InPrecision = "float32",
 ) -> None:
     """Turn pictures, or texts, into vectors of unit length; products of two are cosines."""
     import json
@@ -213,7 +201,7 @@ def load_predictor(model: str, device: str, adapter: Path | None, precision: Pre
     """The model of ``--model`` and ``--adapter``."""
     from uniperceiver.predictor import Predictor
 
-    return Predictor.from_pretrained(model, device, adapter=adapter, precision=precision.value)
+    return Predictor.from_pretrained(model, device, adapter=adapter, precision=precision)
 
 
 def given_names(option: str, given: str | None) -> list[str] | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,17 +12,10 @@ from uniperceiver.cli.options import Device, Paths, Values, places
 if TYPE_CHECKING:
     from uniperceiver.reproduction.baseline import Baseline
 
-
-class Table(StrEnum):
-    """What can be made in small: four of the paper's tables, and its claim."""
-
-    table2 = "table2"
-    table3 = "table3"
-    table4 = "table4"
-    table5 = "table5"
-    claim = "claim"
-
-
+Table = Annotated[
+    Literal["table2", "table3", "table4", "table5", "claim"],
+    typer.Argument(help="A table of the paper, or its claim about joint training."),
+]
 Encoders = Annotated[
     list[str] | None,
     typer.Option("--encoder", help="METHOD/DATA=SOURCE: another row of table5, e.g. 'CLIP/CLIP data=file:PATH'."),
@@ -37,7 +29,7 @@ Config = Annotated[
 
 
 def reproduce(
-    table: Annotated[Table, typer.Argument(help="A table of the paper, or its claim about joint training.")],
+    table: Table,
     out: Annotated[Path, typer.Option("--out", help="Folder for the runs and the table; tables share runs in it.")],
     seeds: Annotated[str, typer.Option("--seeds", help="Numbers, separated by commas.")] = "0,1,2",
     steps: Annotated[

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from uniperceiver.cli.options import Device
-from uniperceiver.cli.prediction import NANO, InPrecision, Labels, ModelName, Precision, given_names
-
-
-class Format(StrEnum):
-    """What a model is exported to."""
-
-    onnx = "onnx"
+from uniperceiver.cli.options import Device, FoundModel
+from uniperceiver.cli.prediction import NANO, InPrecision, Labels, ModelName, given_names
 
 
 def serve(
@@ -38,7 +31,7 @@ def serve(
         bool, typer.Option("--allow-urls", help="Fetch pictures from public http(s) addresses when asked to.")
     ] = False,
     device: Device = "cpu",
-    precision: InPrecision = Precision.float32,
+    precision: InPrecision = "float32",
 ) -> None:
     """Serve a model: a page to try it, an HTTP endpoint for each verb, health and metrics."""
     try:
@@ -60,14 +53,14 @@ def serve(
         batch=batch,
         window_seconds=window_seconds,
     )
-    predictor = Predictor.from_pretrained(model, device, precision=precision.value)
+    predictor = Predictor.from_pretrained(model, device, precision=precision)
     run(predictor, Path(model).name, host, port, limits, allow_urls)
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A checkpoint folder, a packaged checkpoint, or owner/name on the hub.")],
+    model: FoundModel,
     out: Annotated[Path, typer.Option("--out", help="Folder for the files.")],
-    to: Annotated[Format, typer.Option("--to", help="The format.")] = Format.onnx,
+    to: Annotated[Literal["onnx"], typer.Option("--to", help="The format.")] = "onnx",
     verb: Annotated[
         list[str] | None,
         typer.Option("--verb", help="embed_image, embed_text, classify or detect. Repeatable. Default: all it can."),
@@ -104,7 +97,7 @@ def export(
 
 
 def pack(
-    model: Annotated[str, typer.Argument(help="A checkpoint folder, the folder of a training, or owner/name.")],
+    model: FoundModel,
     out: Annotated[Path, typer.Option("--out", help="A new folder for the small checkpoint.")],
 ) -> None:
     """Make a checkpoint small: half precision, no unused experts, no language model that a package has."""

@@ -7,14 +7,12 @@ from typing import Annotated
 
 import typer
 
-from uniperceiver.cli.options import Device
+from uniperceiver.cli.options import Adapter, Device
 from uniperceiver.cli.prediction import (
     NANO,
-    Adapter,
     InPrecision,
     Labels,
     ModelName,
-    Precision,
     given_names,
     load_predictor,
     read_lines,
@@ -38,7 +36,7 @@ def classify_text(
     adapter: Adapter = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print an object a line instead of text.")] = False,
     device: Device = "cpu",
-    precision: InPrecision = Precision.float32,
+    precision: InPrecision = "float32",
 ) -> None:
     """Say of which class texts are, or pairs of texts, as a model was trained to (GLUE, texts of your own)."""
     import json

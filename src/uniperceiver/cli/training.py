@@ -1,15 +1,14 @@
-"""The commands that make a model: ``train``, ``demo``, ``curves``."""
+"""The commands that make a model: ``train``, ``merge``, ``demo``."""
 
 from __future__ import annotations
 
 import shlex
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from uniperceiver.cli.options import Device, FoundModel, Paths, Values, found_model, places
+from uniperceiver.cli.options import Adapter, Device, FoundModel, Paths, Values, found_model, places
 
 if TYPE_CHECKING:
     from uniperceiver.config import TrainConfig
@@ -17,14 +16,23 @@ if TYPE_CHECKING:
 NANO = "nano"
 """The preset that is trained on ``--data`` unless ``--model`` names another model."""
 
-
-class Tuning(StrEnum):
-    """The modes of `TuneConfig`."""
-
-    full = "full"
-    frozen = "frozen"
-    lora = "lora"
-    prompt = "prompt"
+StartModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="What to start from: a preset, a YAML, a checkpoint or training folder, packaged:NAME, or owner/name on "
+        "the hub. Default: what the configuration says; with --data the preset nano.",
+    ),
+]
+InitFrom = Annotated[
+    list[str] | None,
+    typer.Option("--init-from", help="Weights to start parts of the model from, whoever made them. Repeatable."),
+]
+Tune = Annotated[
+    Literal["full", "frozen", "lora", "prompt"] | None,
+    typer.Option("--tune", help="What to train: full, frozen (encoders), lora or prompt."),
+]
+"""The modes of `TuneConfig`."""
 
 
 def train(
@@ -36,14 +44,7 @@ def train(
         list[Path] | None,
         typer.Option("--data", help="A folder or file of data in any known format, recognised by content. Repeatable."),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            help="What to start from: a preset, a YAML, a checkpoint or training folder, packaged:NAME, or owner/name "
-            "on the hub. Default: what the configuration says; with --data the preset nano.",
-        ),
-    ] = None,
+    model: StartModel = None,
     path: Paths = None,
     values: Values = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
@@ -53,13 +54,8 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write for TensorBoard, to the folder tensorboard in --out.")
     ] = False,
-    init_from: Annotated[
-        list[str] | None,
-        typer.Option("--init-from", help="Weights to start parts of the model from, whoever made them. Repeatable."),
-    ] = None,
-    tune: Annotated[
-        Tuning | None, typer.Option("--tune", help="What to train: full, frozen (encoders), lora or prompt.")
-    ] = None,
+    init_from: InitFrom = None,
+    tune: Tune = None,
     device: Device = "cpu",
 ) -> None:
     """Train one model jointly on every stream of a configuration, or on every task that --data is good for.
@@ -84,7 +80,7 @@ def train(
     if init_from:
         settings = replace(settings, init_from=(*settings.init_from, *init_from))
     if tune is not None:
-        settings = replace(settings, tune=replace(settings.tune, mode=tune.value))
+        settings = replace(settings, tune=replace(settings.tune, mode=tune))
     settings = _resumed(settings, model, out) if resume else _begun(settings, model or settings.model)
     typer.echo(f"checkpoint: {run(settings, out, resume, device)}")
 
@@ -115,7 +111,7 @@ def _begun(settings: TrainConfig, model: str) -> TrainConfig:
     found = found_model(model)
     if Path(found).is_dir():
         typer.echo(f"starts from {found}")
-    elif settings.tune.mode in (Tuning.lora, Tuning.prompt) and not settings.init_from:
+    elif settings.tune.mode in ("lora", "prompt") and not settings.init_from:
         raise ValueError(
             f"--tune {settings.tune.mode} adapts a trained model, but {model} is a configuration whose decoder begins "
             "random: give --model a checkpoint, the folder of a training, packaged:NAME or owner/name on the hub; or "
@@ -149,9 +145,7 @@ def _resumed(settings: TrainConfig, model: str | None, out: Path) -> TrainConfig
 def merge(
     model: FoundModel,
     out: Annotated[Path, typer.Option("--out", help="Folder for the merged checkpoint.")],
-    adapter: Annotated[
-        Path | None, typer.Option("--adapter", help="An adapter.safetensors to put onto the model first.")
-    ] = None,
+    adapter: Adapter = None,
 ) -> None:
     """Write low-rank updates (LoRA) into the weights for deployment; prompts stay prompts.
 
@@ -192,17 +186,3 @@ def demo(
     checkpoint = train_in_processes(config, out, processes, resume, device, show_bar=True)
     evaluate_checkpoint(checkpoint, None, None, out / "report.json", device)
     typer.echo(f"checkpoint: {checkpoint}\nreport: {out / 'report.html'} (a web page), {out / 'report.json'}")
-
-
-def curves(
-    run: Annotated[Path, typer.Argument(help="The folder that train wrote to, or its log.jsonl.")],
-    out: Annotated[Path, typer.Option("--out", help="The SVG file to write.")],
-) -> None:
-    """Draw the loss of every stream and the learning rate of a training."""
-    from uniperceiver.evaluation.curves import curves_svg
-    from uniperceiver.evaluation.training_log import read_training_log
-
-    steps = read_training_log(run / "log.jsonl" if run.is_dir() else run)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(curves_svg(steps), encoding="utf-8")
-    typer.echo(str(out))

@@ -58,7 +58,7 @@ class ObjectBatch:
     labels: Tensor
     """(N,) int64 below the number of logits; all 0 when there is one logit, objectness."""
     image: Tensor
-    """(N,) int64."""
+    """(N,) int64, the image that it is in."""
     place: Tensor
     """(N,) int64, index within the image."""
     counts: tuple[int, ...]

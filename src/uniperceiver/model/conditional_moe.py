@@ -203,6 +203,11 @@ class FoldedPair(nn.Module):
         return pair
 
 
+def gate_modules(network: nn.Module) -> set[nn.Module]:
+    """Every gate in a network and what it consists of: what neither decays nor is adapted."""
+    return {part for gate in network.modules() if isinstance(gate, AttributeGate) for part in gate.modules()}
+
+
 def apply_by_stream(x: Tensor, maps: Sequence[LinearWeights], lengths: Sequence[int]) -> Tensor:
     """Each stream's own map on its tokens: (B, L, in) -> (B, L, out).
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +53,17 @@ class KeptProposals:
     mask_features: Tensor
     """(B, Cm, H/4, W/4): mask logits are ``mask_logits(mask_embeddings, mask_features)``, on the padded canvas."""
 
+    def rows(self, index: Tensor) -> Self:
+        """Those of the images given by an index (R,)."""
+        return replace(
+            self,
+            index=self.index[index],
+            boxes=self.boxes[index],
+            mask_embeddings=self.mask_embeddings[index],
+            objectness=self.objectness[index],
+            mask_features=self.mask_features[index],
+        )
+
 
 @dataclass(frozen=True)
 class ImageFeatures:
@@ -67,6 +79,11 @@ class ImageFeatures:
         """Where the regions are among the tokens; empty without proposals."""
         length = self.segment.tokens.shape[1]
         return slice(length - (0 if self.proposals is None else self.proposals.index.shape[1]), length)
+
+    def rows(self, index: Tensor) -> Self:
+        """Those of the images given by an index (R,): copies, which do not keep the batch."""
+        proposals = None if self.proposals is None else self.proposals.rows(index)
+        return replace(self, segment=self.segment.rows(index), proposals=proposals)
 
 
 class ImageEncoder(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from uniperceiver.config import LoraConfig
-from uniperceiver.model.conditional_moe import AttributeGate
+from uniperceiver.model.conditional_moe import gate_modules
 
 
 class LowRankUpdate(nn.Module):
@@ -48,5 +48,5 @@ def merge_low_rank_updates(module: nn.Module) -> None:
 
 
 def _linear_maps(module: nn.Module) -> list[nn.Linear]:
-    in_gates = {part for gate in module.modules() if isinstance(gate, AttributeGate) for part in gate.modules()}
-    return [part for part in module.modules() if isinstance(part, nn.Linear) and part not in in_gates]
+    gates = gate_modules(module)
+    return [part for part in module.modules() if isinstance(part, nn.Linear) and part not in gates]

@@ -8,7 +8,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from uniperceiver.model.image_encoder import ImageFeatures, KeptProposals
 from uniperceiver.model.segments import Segment
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.predictions import Answer, Caption, Classification, Detection, Match
-from uniperceiver.predictor.pictures import Picture, listed, upright
+from uniperceiver.predictor.pictures import Picture, listed, to_pixels, upright
 from uniperceiver.predictor.videos import VideoReader
 from uniperceiver.tasks.visual_input import encode_visual, visual_batch
 
@@ -79,6 +79,10 @@ class RecentPictures:
         self.number = number
         self._pictures: OrderedDict[bytes, EncodedPicture] = OrderedDict()
 
+    def look(self, given: Sequence[Any], read_video: VideoReader | None) -> list[EncodedPicture]:
+        """What `to_pixels` makes of each that is not an `EncodedPicture` yet, as `find` finds it; errors as there."""
+        return [each if isinstance(each, EncodedPicture) else self.find(to_pixels(each, read_video)) for each in given]
+
     def find(self, pixels: Tensor) -> EncodedPicture:
         """The picture with these pixels, as of `EncodedPicture`, with its views if it was looked at lately."""
         content = pixels.movedim(-3, -1).contiguous().numpy()
@@ -99,8 +103,9 @@ def encode_pictures(model: UniPerceiver, pictures: Iterable[EncodedPicture], tra
     for same in _together(prepared, lambda pair: pair[1], most):
         images = visual_batch([labelled(pixels) for _, pixels in same], model.config.pixels)
         features = encode_visual(model, images.to(device))
-        for place, (picture, pixels) in enumerate(same):
-            picture.views[transform] = View(pixels, _rows(features, place * images.views, images.views))
+        rows = torch.arange(images.size).split(images.views)
+        for (picture, pixels), own in zip(same, rows, strict=True):
+            picture.views[transform] = View(pixels, features.rows(own))
 
 
 def looks_by_canvas(
@@ -181,25 +186,6 @@ def _brought_to_size(pixels: Tensor, transform: Transform) -> Tensor:
     prepared = transform(record)
     assert isinstance(prepared, AnnotatedImage | LabelledImage)
     return prepared.image
-
-
-def _rows(features: ImageFeatures, first: int, number: int) -> ImageFeatures:
-    """The features of one picture or video. Copies, so that keeping one does not keep the batch."""
-    own = slice(first, first + number)
-    segment = features.segment
-    kept = features.proposals
-    return ImageFeatures(
-        replace(segment, tokens=segment.tokens[own].clone(), is_padding=segment.is_padding[own].clone()),
-        None
-        if kept is None
-        else KeptProposals(
-            index=kept.index[own].clone(),
-            boxes=kept.boxes[own].clone(),
-            mask_embeddings=kept.mask_embeddings[own].clone(),
-            objectness=kept.objectness[own].clone(),
-            mask_features=kept.mask_features[own].clone(),
-        ),
-    )
 
 
 def _joined_proposals(kept: Sequence[KeptProposals]) -> KeptProposals:

@@ -36,7 +36,7 @@ from uniperceiver.predictor.encoded_picture import (
 )
 from uniperceiver.predictor.fingerprint import fingerprint_of
 from uniperceiver.predictor.model_folders import find_checkpoint, model_card, push_checkpoint
-from uniperceiver.predictor.pictures import listed, to_pixels
+from uniperceiver.predictor.pictures import listed
 from uniperceiver.predictor.prepared_tasks import PreparedTask, PreparedTasks, checked
 from uniperceiver.predictor.texts import Texts, listed_texts, one_for_each, questions_for, texts_to_classify, with_slots
 from uniperceiver.predictor.videos import VideoReader
@@ -136,13 +136,7 @@ class Predictor:
 
         The work itself is done when the first verb asks for it.
         """
-        return self._look(listed(pictures), None)
-
-    def _look(self, given: Sequence[Any], read_video: VideoReader | None) -> list[EncodedPicture]:
-        return [
-            each if isinstance(each, EncodedPicture) else self._recent.find(to_pixels(each, read_video))
-            for each in given
-        ]
+        return self._recent.look(listed(pictures), None)
 
     def video_reader(self, kind: TaskKind) -> VideoReader | None:
         """How a kind of task looks at a video file, which is as in evaluation; None: it takes no videos."""
@@ -208,13 +202,17 @@ class Predictor:
             return list(task.embed_images(self.model, features, looks[0].view.rows).cpu().numpy())
 
         found = self._ask(self._tasks.find("retrieval", None), pictures, ask)
-        return np.stack(found) if found else np.zeros((0, self.model.config.decoder.width), dtype=np.float32)
+        return np.stack(found) if found else self._no_vectors()
 
     def embed_text(self, texts: Texts) -> np.ndarray:
-        """Unit vectors (n, D) float32 of texts as descriptions of pictures."""
+        """Unit vectors (n, D) float32 of texts as descriptions of pictures; a text may come several times."""
+        given = listed_texts(texts)
+        if not given:
+            return self._no_vectors()
+        place = {text: index for index, text in enumerate(dict.fromkeys(given))}
         with inference(self.device, self.precision):
-            representations = self._text_representations(listed_texts(texts))
-            return F.normalize(representations.float(), dim=-1).cpu().numpy()
+            representations = self._text_representations(tuple(place))
+            return F.normalize(representations.float(), dim=-1).cpu().numpy()[[place[text] for text in given]]
 
     def classify_text(
         self,
@@ -295,12 +293,15 @@ class Predictor:
         given = listed(pictures)
         answers: dict[int, Any] = {}
         for start in range(0, len(given), self.batch_size):
-            seen = self._look(given[start : start + self.batch_size], prepared.read_video)
+            seen = self._recent.look(given[start : start + self.batch_size], prepared.read_video)
             with inference(self.device, self.precision):
                 for same in looks_by_canvas(self.model, seen, prepared.transform, start, self.batch_size):
                     found = ask(prepared.task, same, joined([look.view.features for look in same]))
                     answers |= {look.place: answer for look, answer in zip(same, found, strict=True)}
         return [answers[place] for place in range(len(given))]
+
+    def _no_vectors(self) -> np.ndarray:
+        return np.zeros((0, self.model.config.decoder.width), dtype=np.float32)
 
     def _text_representations(self, texts: Sequence[str]) -> Tensor:
         task = self._tasks.find("retrieval", texts).task

@@ -161,7 +161,7 @@ class CandidateSet:
         everything = torch.arange(len(self))
         if torch.is_grad_enabled() or model.training:
             self._kept = None
-            is_shared = torch.is_grad_enabled() and world_size() > 1 and len(self) >= SHARED_FROM
+            is_shared = torch.is_grad_enabled() and world_size() > 1 and len(self) >= max(SHARED_FROM, world_size())
             if not is_shared:
                 return self._encode(model, attributes, everything)
             part = everything.tensor_split(world_size())[rank()]

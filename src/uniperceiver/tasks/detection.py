@@ -115,8 +115,9 @@ class DetectionTask:
         is_pair = features.proposals.index[matches.image] == matches.query[:, None]
         pair, place = is_pair.nonzero(as_tuple=True)  # a pair is missing where more objects than O were matched
         image, target = matches.image[pair], matches.target[pair]
-        starts = torch.tensor([len(t.labels) for t in targets], device=image.device)
-        labels = torch.cat([t.labels for t in targets])[starts.cumsum(0)[image] - starts[image] + target]
+        counts = torch.tensor([len(t.labels) for t in targets], device=image.device)
+        starts = counts.cumsum(0) - counts
+        labels = torch.cat([t.labels for t in targets])[starts[image] + target]
         regions = self._regions(model, features)[image, place]
         drawn = self.candidates.draw(labels, self.setting.config.sampled_candidates)
         names = self.candidates.encode(model, self.attributes, drawn.index)

@@ -39,11 +39,11 @@ class QuestionBatch:
     pictures: Tensor
     """(R,) int64 in [0, B), the picture that each question is about."""
     answers: Tensor
-    """(P,) int64, candidate of each different answer to each question."""
+    """(n,) int64, candidate of each different answer to each question."""
     questions: Tensor
-    """(P,) int64 in [0, R), the question that it answers."""
+    """(n,) int64 in [0, R), the question that it answers."""
     weights: Tensor
-    """(P,) float, the soft scores of a question's answers, divided by their sum."""
+    """(n,) float32, the soft scores of a question's answers, divided by their sum."""
 
     def to(self, device: torch.device | str) -> Self:
         """The batch on another device."""

@@ -1,4 +1,4 @@
-"""Which weights a training adapts (``tune``), and a table of them."""
+"""Which weights a training adapts (``tune``), a table of them, and low-rank updates merged for deployment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 from uniperceiver.adapter import adapted
 from uniperceiver.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from uniperceiver.config import LinearHeadConfig, LoraConfig, PromptConfig, TuneConfig, WordEmbeddingConfig
-from uniperceiver.model.conditional_moe import AttributeGate
+from uniperceiver.model.conditional_moe import gate_modules
 from uniperceiver.model.extending import extend
 from uniperceiver.model.low_rank import LowRankUpdate, merge_low_rank_updates
 from uniperceiver.model.prompts import DeepPrompts
@@ -89,9 +89,9 @@ def _adapted(model: UniPerceiver, tune: TuneConfig) -> Iterator[nn.Parameter]:
             if isinstance(module, LowRankUpdate):
                 yield from module.parameters()
         return
-    in_gates = {part for gate in model.g.modules() if isinstance(gate, AttributeGate) for part in gate.modules()}
+    gates = gate_modules(model.g)
     for module in model.g.modules():
-        if isinstance(module, DeepPrompts | nn.LayerNorm) and module not in in_gates:
+        if isinstance(module, DeepPrompts | nn.LayerNorm) and module not in gates:
             yield from module.parameters()
     yield from model.heads.parameters()
     spe = model.f_text.spe_bias if isinstance(model.f_text, WordEmbedding) else model.g.spe

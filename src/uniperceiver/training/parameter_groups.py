@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils.parametrize import ParametrizationList
 
 from uniperceiver.config import OptimizerConfig
-from uniperceiver.model.conditional_moe import AttributeGate
+from uniperceiver.model.conditional_moe import gate_modules
 from uniperceiver.model.layers.attention_pool import AttentionPools
 from uniperceiver.model.layers.frozen_batch_norm import NormedConv2d
 from uniperceiver.model.low_rank import LowRankUpdate
@@ -76,10 +76,10 @@ def parameter_groups(model: UniPerceiver, config: OptimizerConfig) -> list[dict[
 
 def _trainable(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, bool]]:
     """Name, parameter and whether it decays, for all that want gradients."""
-    gates = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, AttributeGate))
+    gates = gate_modules(model)
     for prefix, module in model.named_modules():
-        matrices = {name for kind, held in _MATRICES if isinstance(module, kind) for name in held}
+        matrices = () if module in gates else _MATRICES
+        decaying = {name for kind, held in matrices if isinstance(module, kind) for name in held}
         for name, parameter in module.named_parameters(prefix, recurse=False):
             if parameter.requires_grad:
-                is_gate = name.startswith(gates)
-                yield name, parameter, name.rpartition(".")[2] in matrices and not is_gate
+                yield name, parameter, name.rpartition(".")[2] in decaying

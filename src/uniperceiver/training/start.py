@@ -16,7 +16,6 @@ from uniperceiver.config import (
     OptimizerConfig,
     ScenesConfig,
     StreamConfig,
-    TextEncoderConfig,
     TrainConfig,
     VideoCaptionsConfig,
     VideoCsvConfig,
@@ -94,9 +93,7 @@ def _preset(name: str) -> Checkpoint:
         _say(f"{source}: {report.summary()}")
     if not loaded:
         _say(f"{name} is a configuration, not a checkpoint, and names no trained weights: they begin random")
-    text = model.config.text
-    pretrained = text.pretrained if isinstance(text, TextEncoderConfig) else None
-    return Checkpoint(model, Tokenizer.from_source(text.tokenizer or pretrained))
+    return Checkpoint(model, Tokenizer.from_source(model.config.tokenizer))
 
 
 def _say(line: str) -> None:

@@ -187,12 +187,10 @@ def place_object(
     """
     low, high = rules.scale
     side = rules.size * draw.uniform(low, high)
-    is_tinted = choice.colour is None and not _names_a_colour(choice.name) and draw.random() < rules.tinted
-    colour = draw.choice([c for c in OBJECT_COLOURS if c != background]) if is_tinted else choice.colour
+    tint = _tint(draw, choice, rules, background)
     angle = math.radians(draw.uniform(-MAX_ROTATION, MAX_ROTATION))
     is_mirrored = draw.random() < 0.5
-    brightness = draw.uniform(0.85, 1.1)
-    gain = tuple(brightness * draw.uniform(0.95, 1.05) for _ in range(3))
+    gain = _tone(draw)
     turned = _turned(choice.outline.hull, angle, is_mirrored)
     lows, highs = turned.min(axis=0).tolist(), turned.max(axis=0).tolist()
     for attempt in range(ATTEMPTS):
@@ -209,17 +207,31 @@ def place_object(
                 label=choice.label,
                 name=choice.name,
                 cutout=choice.index,
-                colour=colour,
-                is_tinted=is_tinted,
+                colour=tint or choice.colour,
+                is_tinted=tint is not None,
                 angle=angle,
                 scale=scale,
                 is_mirrored=is_mirrored,
                 centre=(x, y),
                 box=box,
                 area=choice.outline.area * scale**2,
-                gain=(gain[0], gain[1], gain[2]),
+                gain=gain,
             )
     return None
+
+
+def _tint(draw: random.Random, choice: Choice, rules: SceneRules, background: str) -> str | None:
+    """A named colour for a cut-out of no known one; None: it keeps its own."""
+    if choice.colour is not None or _names_a_colour(choice.name) or draw.random() >= rules.tinted:
+        return None
+    return draw.choice([colour for colour in OBJECT_COLOURS if colour != background])
+
+
+def _tone(draw: random.Random) -> tuple[float, float, float]:
+    """Factors of red, green and blue."""
+    brightness = draw.uniform(0.85, 1.1)
+    red, green, blue = (brightness * draw.uniform(0.95, 1.05) for _ in range(3))
+    return red, green, blue
 
 
 def _names_a_colour(name: str) -> bool:
