@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -101,7 +101,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
 class _NumbersAsWritten(yaml.SafeLoader):
     """Numbers stay texts: a class called 007 is not called 7."""
 
-    yaml_implicit_resolvers: ClassVar = {
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as the base class declares it
         first: [(tag, form) for tag, form in forms if tag not in {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}]
         for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
