@@ -130,12 +130,12 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
 
 def recover(folder: Path) -> None:
     """Put a checkpoint back in its place if its replacing stopped between the two renames: the old one is whole."""
-    if _whole(folder) != folder:
+    if where_whole(folder) != folder:
         with suppress(FileNotFoundError):  # another process of the same training was quicker
             name_while_replaced(folder).rename(folder)
 
 
-def _whole(folder: Path) -> Path:
+def where_whole(folder: Path) -> Path:
     """Where the checkpoint ``folder`` lies: there, or set aside while another takes its place."""
     old = name_while_replaced(folder)
     return old if not folder.exists() and old.is_dir() else folder
@@ -176,7 +176,7 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu", average: b
         CheckpointError: the folder or one of its files is missing, or its weights do not fit its configuration.
         PretrainedFileError: a packed checkpoint without the package that has the rest of it.
     """
-    folder = _whole(folder)  # not moved: a training may be about to put the next one there
+    folder = where_whole(folder)  # not moved: a training may be about to put the next one there
     for name in ("config.yaml", "model.safetensors", "tokenizer.json"):
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder} is not a checkpoint: it has no {name}")
@@ -204,7 +204,7 @@ def stored_training(folder: Path) -> TrainConfig | None:
     Raises:
         ConfigError: it says what this version does not know.
     """
-    path = _whole(folder) / "training.yaml"
+    path = where_whole(folder) / "training.yaml"
     return from_data(TrainConfig, _read_yaml(path), str(path)) if path.is_file() else None
 
 

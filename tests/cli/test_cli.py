@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -155,3 +156,12 @@ def test_mistakes_end_in_one_line(arguments: list[str], message: str, capsys: py
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+def test_a_warning_of_the_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And names no line of code."""
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    run("info", "nobody")
+    shown = warnings.formatwarning("odd boxes", UserWarning, str(Path(cli.__file__).parents[1] / "data/x.py"), 7)
+    assert shown == "uniperceiver: warning: odd boxes\n"
+    assert "other.py:7: UserWarning: odd" in warnings.formatwarning("odd", UserWarning, "/lib/other.py", 7)

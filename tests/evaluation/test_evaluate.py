@@ -26,6 +26,7 @@ from uniperceiver.data.datasets import Dataset, open_dataset
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.data.transforms import test_transform as transform_for
 from uniperceiver.evaluation.evaluate import evaluate, scorer_for
+from uniperceiver.evaluation.metric_names import check_metric
 from uniperceiver.evaluation.scoring import EvaluationResult
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.tasks import build_task, find_candidates
@@ -149,6 +150,7 @@ def test_every_task_is_evaluated(kind, data, model, tokenizer) -> None:
     assert result.baselines.keys() <= result.metrics.keys()
     assert count is None or result.count == count
     for name, value in (result.metrics | result.baselines).items():
+        check_metric(kind, name)
         assert np.isnan(value) or 0 <= value <= (10 if name == "cider_d" else 1), name
     assert result.protocol.endswith(".")
     assert model.training  # as before

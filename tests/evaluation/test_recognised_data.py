@@ -37,6 +37,19 @@ def test_data_the_model_knows_is_held_out_as_in_training_and_other_data_is_used_
     assert streams["detection"].dataset == streams["detection"].evaluation
 
 
+def test_data_that_the_model_was_trained_on_whole_is_said_to_be(
+    checkpoint: Checkpoint, untrained: Path, data: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    found = recognise(data / "folders")
+    plan = training_plan(found, str(untrained))
+    prepared_for(replace(checkpoint, training=plan), found, untrained)
+    assert not recwarn
+    row = plan.streams["classification"]
+    whole = replace(plan, streams={"mine": replace(row, dataset=replace(row.dataset, fold=None))})  # type: ignore[call-arg]
+    with pytest.warns(UserWarning, match="classification: the model was trained on all of these data"):
+        prepared_for(replace(checkpoint, training=whole), found, untrained)
+
+
 def test_the_fold_that_training_held_out_is_used_whatever_it_is(
     checkpoint: Checkpoint, untrained: Path, data: Path
 ) -> None:

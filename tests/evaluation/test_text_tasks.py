@@ -19,6 +19,7 @@ from uniperceiver.config import (
 )
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.evaluation.checkpoint_evaluation import evaluate_checkpoint
+from uniperceiver.evaluation.metric_names import check_metric
 from uniperceiver.training.train import train
 
 SENTENCES = ["a red car", "two dogs run", "a cat sits on a chair", "the man rides a bicycle"]
@@ -97,6 +98,8 @@ def test_trained_and_evaluated(
     assert mains == {"rte": "accuracy", "stsb": "pearson", "language": "likelihood", "pairs": "text_to_partner_r1"}
     for report in reports.values():
         values = report.result.metrics | report.result.baselines
+        for name in values:
+            check_metric(report.task, name)
         assert all(math.isfinite(value) and -1 <= value <= 1 for value in values.values())
         assert report.sheet.examples
     assert reports["rte"].result.baselines["accuracy"] == 0.5

@@ -221,8 +221,16 @@ def test_settings_that_do_not_go_together(config: TrainConfig, changes: dict, me
 
 
 def test_an_unknown_metric_is_named_with_those_there_are(config: TrainConfig, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="folders/top5"):
+    """Before the first step."""
+    with pytest.raises(ValueError, match="folders/topp1: classification has no metric 'topp1'; there are top1, top5"):
         train(evaluated(config, keep_best="folders/topp1"), tmp_path / "run")
+    assert not (tmp_path / "run" / "log.jsonl").exists()
+
+
+def test_a_metric_that_the_data_have_not_is_named_with_those_there_are(config: TrainConfig, tmp_path: Path) -> None:
+    given = {"streams": {"pairs": config.streams["pairs"]}, "keep_best": "pairs/video_to_text_r1"}
+    with pytest.raises(ValueError, match="no metric 'pairs/video_to_text_r1'; there are pairs/image_to_text_r1"):
+        train(evaluated(config, **given), tmp_path / "run")
 
 
 def test_an_exploding_loss_leaves_the_checkpoint_and_writes_the_batch_aside(

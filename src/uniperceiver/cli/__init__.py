@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
@@ -62,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     With UNIPERCEIVER_TRACEBACK set in the environment the traceback is shown instead.
     """
     keep_heap()
+    warnings.formatwarning = _formatted
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # what the terminal cannot show must not end a long run
     try:
@@ -71,3 +74,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         sys.stderr.write(f"uniperceiver: {error}\n")
         sys.exit(2)
+
+
+_PACKAGE = Path(__file__).parents[1]
+_OF_PYTHON = warnings.formatwarning
+
+
+def _formatted(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning of this package as one line like its errors; of other packages as Python has it."""
+    if category is UserWarning and _PACKAGE in Path(filename).parents:
+        return f"uniperceiver: warning: {message}\n"
+    return _OF_PYTHON(message, category, filename, lineno, line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ def prepared_for(
     Tasks are asked as the checkpoint was trained for them, classes among those of the data, words and answers among
     those it was trained with, if any; a task that it was not trained for as `training_plan` would train it. The
     evaluation part of the data is used; all of it where there is no such part, or what was held out where the model was
-    trained on it.
+    trained on it. Where it was trained on all of it, a warning says so.
 
     Args:
         checkpoint: its tasks are replaced, not changed.
@@ -38,6 +39,7 @@ def prepared_for(
     tasks: dict[str, StoredTask] = {}
     for name, planned in training_plan(data, str(folder)).streams.items():
         stream = _unseen(planned, trained)
+        _warn_if_seen(name, stream, trained)
         stored = checkpoint.task_of(planned.task.kind)
         if stored is not None:
             stream = replace(stream, task=_asked(stored.config, planned))
@@ -73,6 +75,16 @@ def _unseen(planned: StreamConfig, trained: Sequence[DatasetConfig]) -> StreamCo
             return planned
     whole = replace(part, fold=None)
     return replace(planned, dataset=whole, evaluation=whole)
+
+
+def _warn_if_seen(name: str, stream: StreamConfig, trained: Sequence[DatasetConfig]) -> None:
+    part: Any = stream.evaluation
+    if part.fold is None and any(_located(data) == _located(part) for data in trained):
+        warnings.warn(
+            f"{name}: the model was trained on all of these data and none was held out, so the figures say how well it "
+            "remembers them",
+            stacklevel=2,
+        )
 
 
 def _located(config: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from uniperceiver.config import Parallel, TrainConfig
 from uniperceiver.data.transforms import test_transform
 from uniperceiver.distributed import rank, world_size
 from uniperceiver.evaluation.evaluate import evaluate
+from uniperceiver.evaluation.metric_names import check_metric
 from uniperceiver.evaluation.metric_values import with_nulls
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.tasks.fitting_data import open_data_for
@@ -25,6 +26,17 @@ class PeriodicEvaluation:
     """Every metric of every evaluated stream, written to ``evaluations.jsonl`` and printed."""
 
     def __init__(self, config: TrainConfig, tasks: Mapping[str, Task], folder: Path) -> None:
+        """Open the data that are evaluated.
+
+        Raises:
+            ValueError: no stream has such data, or ``keep_best`` is no metric of its stream's task.
+        """
+        if config.keep_best is not None:
+            stream, _, metric = config.keep_best.rpartition("/")
+            try:
+                check_metric(config.streams[stream].task.kind, metric)
+            except ValueError as error:
+                raise ValueError(f"keep_best: {config.keep_best}: {error}") from None
         self._rows = config.streams
         self._datasets = {
             name: open_data_for(row.task.kind, row.evaluation)

@@ -15,6 +15,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from uniperceiver.allocator import KEPT_HEAP
 from uniperceiver.config import TrainConfig
 from uniperceiver.training.checkpoint_keeping import NEWEST
+from uniperceiver.training.folder_lock import folder_in_use
 from uniperceiver.training.start import check_beginning
 from uniperceiver.training.train import train
 
@@ -32,11 +33,13 @@ def train_in_processes(
     A step has the configured batch in every process. One process gains too: its heap is kept (`allocator.KEPT_HEAP`).
 
     Raises:
-        CheckpointError: as `train`, before a process is started.
+        CheckpointError, FolderInUseError: as `train`, before a process is started.
         ChildProcessError: a process failed; its own error is above it on stderr.
         SystemExit: SIGTERM or SIGINT ended them, with a checkpoint, as it ends `train`.
     """
     check_beginning(folder / NEWEST, resume)
+    with folder_in_use(folder):
+        pass  # one of the processes takes it anew, and holds it even if this one is killed
     settings = LaunchConfig(
         min_nodes=1,
         max_nodes=1,

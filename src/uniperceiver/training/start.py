@@ -8,7 +8,14 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from uniperceiver.checkpoint import Checkpoint, CheckpointError, load_checkpoint, load_training_state, recover
+from uniperceiver.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    load_checkpoint,
+    load_training_state,
+    recover,
+    where_whole,
+)
 from uniperceiver.config import (
     DatasetConfig,
     DropPath,
@@ -41,21 +48,22 @@ def starting_point(config: TrainConfig, written: Path, resume: bool) -> Checkpoi
         CheckpointError: as `check_beginning`, or what is at ``written`` cannot be gone on from.
     """
     check_beginning(written, resume)
+    recover(written)
     if resume:
         return replace(load_checkpoint(written), state=load_training_state(written))
     return initial(config)
 
 
 def check_beginning(written: Path, resume: bool) -> None:
-    """Make sure that there is a checkpoint at ``written`` to go on from, or none in the way; nothing is read.
+    """Make sure that there is a checkpoint at ``written`` to go on from, or none in the way; nothing is changed.
 
     Raises:
         CheckpointError: ``resume`` without a checkpoint at ``written``, or a checkpoint there without ``resume``.
     """
-    recover(written)
-    if resume and not written.exists():
+    is_there = where_whole(written).exists()
+    if resume and not is_there:
         raise CheckpointError(f"there is no checkpoint {written} to go on from: leave out --resume, or give its --out")
-    if written.exists() and not resume:
+    if is_there and not resume:
         raise CheckpointError(f"{written} exists already: resume it with --resume, or choose another --out")
 
 

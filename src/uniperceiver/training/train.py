@@ -22,6 +22,7 @@ from uniperceiver.training.activation_checkpointing import checkpoint_activation
 from uniperceiver.training.adapting import add_heads, fix_temperature, freeze, trained_table
 from uniperceiver.training.batch_record import write_batch
 from uniperceiver.training.checkpoint_keeping import NEWEST, after_evaluation, keep_best, keep_last
+from uniperceiver.training.folder_lock import folder_in_use
 from uniperceiver.training.gradients import clip_gradients, gradient_norm
 from uniperceiver.training.interruption import Interrupted, StopRequest, noticing_signals
 from uniperceiver.training.metrics_log import MetricsLog, StepReport
@@ -41,7 +42,7 @@ from uniperceiver.training.periodic_evaluation import PeriodicEvaluation, evalua
 from uniperceiver.training.progress_bar import ProgressBar
 from uniperceiver.training.random_states import random_states, restore_random_states
 from uniperceiver.training.schedule import learning_rate_factor, set_learning_rates, training_progress
-from uniperceiver.training.start import build_optimizer, initial, starting_point, stored
+from uniperceiver.training.start import build_optimizer, check_beginning, initial, starting_point, stored
 from uniperceiver.training.streams import open_streams
 from uniperceiver.training.tensorboard_log import TensorBoardLog
 from uniperceiver.training.weight_average import WeightAverage
@@ -286,11 +287,13 @@ def train(
         CheckpointError: ``resume`` without a checkpoint to go on from, a checkpoint there without ``resume``, or one
             that cannot be written.
         FloatingPointError: a loss or gradient is not finite or too large; the batch is in ``folder/bad_batches``.
+        FolderInUseError: another training writes into ``folder``.
         Interrupted: it was asked to stop.
     """
     device = own_device(device)
     checkpoint = folder / NEWEST
-    with noticing_signals() as request, joined_processes(device):
+    check_beginning(checkpoint, resume)  # before the folder is made
+    with noticing_signals() as request, joined_processes(device), folder_in_use(folder):
         training = Training(config, folder, starting_point(config, checkpoint, resume), device)
         is_done = training.run(request, show_bar)
     if not is_done:

@@ -108,3 +108,9 @@ def test_names_that_yaml_takes_for_something_else(tmp_path: Path, name: str, sai
         read_class_names(path)
     path.write_text(f"names: [3, '{name}']\n")
     assert read_class_names(path) == ("3", name)
+
+
+def test_names_that_are_numbers_stay_as_written(tmp_path: Path) -> None:
+    path = tmp_path / "data.yaml"
+    path.write_text("names: {0: 007, 1: 1.50, 2: 1_000}\n")
+    assert read_class_names(path) == ("007", "1.50", "1_000")

@@ -303,3 +303,11 @@ def test_the_doctor_knows_the_endings_of_tables(write_format: Write, name: str, 
 )
 def test_names_speak_of_splits(name: str, split: str | None) -> None:
     assert split_of(name) == split
+
+
+@pytest.mark.parametrize("name", ["train.txt", "names.csv", "classes.txt", "extra.tsv", "a.json", "b.tar", "c.jsonl"])
+def test_folders_called_like_files_are_no_files(write_format: Write, name: str) -> None:
+    root = write_format("image_folder")
+    expected = recognise(root)
+    (root / name).mkdir()
+    assert recognise(root) == expected

@@ -98,8 +98,17 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     return names
 
 
+class _NumbersAsWritten(yaml.SafeLoader):
+    """Numbers stay texts: a class called 007 is not called 7."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as the base class declares it
+        first: [(tag, form) for tag, form in forms if tag not in {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}]
+        for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
 def read_data_yaml(path: Path) -> dict[str, Any]:
-    """The content of a ``data.yaml``.
+    """The content of a ``data.yaml``, its numbers as texts.
 
     Raises:
         DatasetError: not YAML, or no mapping; aliases, which could expand without bound, are refused.
@@ -108,7 +117,7 @@ def read_data_yaml(path: Path) -> dict[str, Any]:
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
             raise DatasetError(f"{path} has a YAML alias (*name): write the value itself")
-        content = yaml.safe_load(text)
+        content = yaml.load(text, _NumbersAsWritten)
     except yaml.YAMLError as error:
         raise DatasetError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):

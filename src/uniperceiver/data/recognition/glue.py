@@ -15,7 +15,7 @@ LOOKED_FOR = "GLUE's columns, in .tsv files"
 
 def glue_parts(folder: Path) -> list[Part]:
     """The training and development files of a GLUE task in a folder; of MNLI's two of the latter, the matched one."""
-    files = [file for file in sorted(folder.glob("*.tsv")) if "mismatched" not in file.name]
+    files = [file for file in sorted(folder.glob("*.tsv")) if file.is_file() and "mismatched" not in file.name]
     return [part for part in map(glue_part, files) if part is not None]
 
 

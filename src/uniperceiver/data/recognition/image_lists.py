@@ -29,7 +29,7 @@ def image_list_parts(folder: Path) -> list[Part]:
 
 def is_image_list(file: Path) -> bool:
     """Whether a text file begins with lines of a picture's path and a class number, and nothing else."""
-    return bool(first_listed(file, SAMPLE))
+    return file.is_file() and bool(first_listed(file, SAMPLE))
 
 
 def image_list_part(file: Path) -> Part:

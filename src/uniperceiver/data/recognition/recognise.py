@@ -72,7 +72,8 @@ def _in_folder(path: Path) -> list[Part]:
     layouts = hugging_face_parts(path) or voc_parts(path) or yolo_parts(path) or glue_parts(path)
     if layouts:
         return layouts
-    files = sorted(file for folder in (path, path / "annotations") if folder.is_dir() for file in folder.iterdir())
+    places = [place for place in (path, path / "annotations") if place.is_dir()]
+    files = sorted(file for place in places for file in place.iterdir() if file.is_file())
     parts = json_parts([file for file in files if file.suffix == ".json"])
     parts += shard_parts([file for file in files if is_shard(file)])
     parts += [part for part in map(table_part, filter(is_table, files)) if part is not None]

@@ -121,7 +121,8 @@ def text_part(file: Path) -> Part:
 
 def text_parts(folder: Path) -> list[Part]:
     """The ``.txt`` files of a folder as texts, but for those whose names say that they are something else."""
-    return [text_part(file) for file in sorted(folder.glob("*.txt")) if file.stem.lower() not in NO_TEXTS]
+    files = sorted(file for file in folder.glob("*.txt") if file.is_file() and file.stem.lower() not in NO_TEXTS)
+    return [text_part(file) for file in files]
 
 
 def _class_file(file: Path) -> str | None:
