@@ -47,6 +47,15 @@ def test_a_packaged_model_on_data_of_any_format(
     assert sorted(path.name for path in packaged.iterdir()) == ["tiny"]
 
 
+@pytest.mark.usefixtures("packaged")
+def test_loading_processes_change_nothing(data: Path, tmp_path: Path) -> None:
+    for workers in ("0", "2"):
+        given = ("--data", data / "folders", "--data", data / "captions.json", "--workers", workers)
+        assert run("evaluate", "tiny", *given, "--out", tmp_path / f"{workers}.json") == 0
+    one, other = (json.loads((tmp_path / f"{workers}.json").read_text())["streams"] for workers in ("0", "2"))
+    assert one == other
+
+
 def test_the_folder_of_a_training_is_a_model(
     checkpoint: Checkpoint, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

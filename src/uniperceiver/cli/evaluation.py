@@ -71,6 +71,9 @@ def evaluate(
             "--predictions", help="Folder for STREAM.json: answers to questions as the official evaluation reads them."
         ),
     ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Processes that load data ahead: several where a GPU computes.")
+    ] = 0,
     device: Device = "cpu",
 ) -> None:
     """Evaluate a model on what was held out in its training, on the data of a configuration, or on --data.
@@ -90,7 +93,7 @@ def evaluate(
     settings = load_train_config(config, places(path, values), {"model": str(folder)}) if config else None
     found = [entry for given in data or [] for entry in recognise(given)]
     report = out or _report_folder(model, folder) / "report.json"
-    reports = evaluate_checkpoint(folder, settings, stream, report, device, average, adapter, found)
+    reports = evaluate_checkpoint(folder, settings, stream, report, device, average, adapter, found, workers)
     for name, measured in reports.items() if found else ():
         typer.echo(f"{name}: {measured.dataset}")
     typer.echo(f"report: {report.with_suffix('.html')}")

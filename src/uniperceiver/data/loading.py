@@ -178,29 +178,24 @@ def evaluation_batches(
     transform: Transform,
     collate: Collate[Batch],
     batch_size: int,
-    *,
     workers: int = 0,
-    rank: int = 0,
-    world_size: int = 1,
 ) -> Iterator[tuple[list[Record], Batch]]:
     """Every record once: the transformed records of a batch, and the batch.
 
     Records keep the data set's order among those that are padded to one size; only such share a batch, so a picture is
-    padded in a batch as it is alone. Rank r gets the records r, r + world_size, …. Randomness in ``collate`` is seeded
-    with the number of the batch, so that two evaluations are the same.
+    padded in a batch as it is alone. Randomness in ``collate`` is seeded with the number of the batch, so that two
+    evaluations are the same. ``workers`` processes load ahead, as in `in_order`.
     """
-    for number, records in enumerate(_of_one_size(dataset, transform, batch_size, workers, rank, world_size)):
-        with seeded(_BATCH, rank, number):
+    for number, records in enumerate(_of_one_size(dataset, transform, batch_size, workers)):
+        with seeded(_BATCH, 0, number):
             batch = collate(records)
         yield records, batch
 
 
-def _of_one_size(
-    dataset: Dataset, transform: Transform, batch_size: int, workers: int, rank: int, world_size: int
-) -> Iterator[list[Record]]:
+def _of_one_size(dataset: Dataset, transform: Transform, batch_size: int, workers: int) -> Iterator[list[Record]]:
     waiting: defaultdict[tuple[int, ...], list[Record]] = defaultdict(list)
     reader = _Transformed(dataset, transform)
-    for record in in_order(reader, range(rank, len(dataset), world_size), workers):
+    for record in in_order(reader, range(len(dataset)), workers):
         size = _padded_size(record)
         waiting[size].append(record)
         if len(waiting[size]) == batch_size:

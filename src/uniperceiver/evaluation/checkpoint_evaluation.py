@@ -38,6 +38,7 @@ def evaluate_checkpoint(
     average: bool = False,
     adapter: Path | None = None,
     data: Sequence[FoundData] = (),
+    workers: int = 0,
 ) -> dict[str, StreamReport]:
     """Evaluate the model in ``folder``, print a table, write ``report`` and beside it the same as HTML, with pictures.
 
@@ -51,6 +52,7 @@ def evaluate_checkpoint(
         average: evaluate the moving average of the weights (``weight_average`` in training) in their place.
         adapter: a file of prompts or low-rank updates (`uniperceiver.adapter`) to put onto the model.
         data: what was recognised, to evaluate on in place of ``config``'s data; streams are named by their tasks.
+        workers: processes that load records ahead.
 
     Raises:
         CheckpointError: not a checkpoint, or one without a training configuration while ``config`` is None.
@@ -71,7 +73,7 @@ def evaluate_checkpoint(
     chosen = _chosen(rows, streams)
     reports: dict[str, StreamReport] = {}
     for name, stream in chosen.items():
-        reports |= _evaluate_stream(checkpoint, name, stream)
+        reports |= _evaluate_stream(checkpoint, name, stream, workers)
     write_report(report, str(folder), reports)
     write_html_report(report.with_suffix(".html"), str(folder), reports, folder.parent / "log.jsonl")
     return reports
@@ -115,7 +117,7 @@ def _chosen(rows: Mapping[str, StreamConfig], streams: Sequence[str] | None) -> 
     return {name: with_data[name] for name in streams} if streams else with_data
 
 
-def _evaluate_stream(checkpoint: Checkpoint, name: str, stream: StreamConfig) -> dict[str, StreamReport]:
+def _evaluate_stream(checkpoint: Checkpoint, name: str, stream: StreamConfig, workers: int) -> dict[str, StreamReport]:
     """The report of a stream and, where it has data of names that training never saw, of these."""
     assert stream.evaluation is not None
     kind = stream.task.kind
@@ -130,12 +132,12 @@ def _evaluate_stream(checkpoint: Checkpoint, name: str, stream: StreamConfig) ->
         assert training is not None
         candidates = find_candidates(setting, training)
     task = build_task(setting, candidates)
-    reports = {name: _evaluate_data(checkpoint, task, stream, evaluated, training)}
+    reports = {name: _evaluate_data(checkpoint, task, stream, evaluated, training, workers)}
     if stream.held_out_evaluation is not None:
         novel = open_data_for(kind, stream.held_out_evaluation)
         if kind in NAMING_TASKS:
             task = build_task(setting, find_candidates(setting, novel))
-        reports[f"{name}-held-out"] = _evaluate_data(checkpoint, task, stream, novel, None)
+        reports[f"{name}-held-out"] = _evaluate_data(checkpoint, task, stream, novel, None, workers)
     return reports
 
 
@@ -156,7 +158,12 @@ def _training_data(name: str, stream: StreamConfig, evaluated: Dataset, is_neede
 
 
 def _evaluate_data(
-    checkpoint: Checkpoint, task: Task, stream: StreamConfig, dataset: Dataset, training: Dataset | None
+    checkpoint: Checkpoint,
+    task: Task,
+    stream: StreamConfig,
+    dataset: Dataset,
+    training: Dataset | None,
+    workers: int,
 ) -> StreamReport:
     """``training`` gives the trivial baselines; None: the evaluated data, for what training never saw."""
     examples = ExampleCollector(dataset, checkpoint.tokenizer)
@@ -166,6 +173,7 @@ def _evaluate_data(
         dataset,
         test_transform(stream.task.kind, stream.task.image),
         batch_size=stream.batch_size,
+        workers=workers,
         training=training,
         examples=examples,
     )

@@ -54,6 +54,7 @@ def evaluate(
     Args:
         task: made for this data set: its class names, in order, are the task's candidates.
         transform: what pictures go through, `data.transforms.test_transform`.
+        workers: processes that load and prepare records ahead; 0: this one does when they are asked for.
         training: the data the task was trained on; captions (``texts()``) and boxes (``objects()``) of the
             trivial baselines come from it. None: from the evaluated references.
         examples: takes in the predictions too, to show some of them.

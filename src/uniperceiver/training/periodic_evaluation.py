@@ -48,6 +48,7 @@ class PeriodicEvaluation:
         self._tasks = tasks
         self._file = folder / "evaluations.jsonl"
         self._best = config.keep_best
+        self._workers = config.workers
 
     def __call__(self, model: UniPerceiver, step: int) -> dict[str, float]:
         """STREAM/METRIC → value, as fractions, after ``step`` steps. Training's random draws stay as they were."""
@@ -61,6 +62,7 @@ class PeriodicEvaluation:
                     dataset,
                     test_transform(row.task.kind, row.task.image),
                     batch_size=row.batch_size,
+                    workers=self._workers,
                     show_progress=False,
                 )
                 metrics |= {f"{name}/{metric}": value for metric, value in result.metrics.items()}
