@@ -99,6 +99,19 @@ def test_a_disk_without_room_costs_no_earlier_checkpoint(checkpoint: Checkpoint,
     load_checkpoint(folder)
 
 
+def test_only_a_checkpoint_is_replaced(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    save_checkpoint(checkpoint, tmp_path / "photos")  # nothing was in it
+    save_checkpoint(checkpoint, tmp_path / "photos")
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "photo.jpg").touch()
+    for place in (tmp_path / "others", tmp_path / "others" / "photo.jpg"):
+        with pytest.raises(CheckpointError, match="is there and no checkpoint"):
+            save_checkpoint(checkpoint, place)
+    assert (tmp_path / "others" / "photo.jpg").is_file()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["others", "photos"]
+
+
 def test_the_average_is_loaded_in_place_of_the_weights(checkpoint: Checkpoint, tmp_path: Path) -> None:
     average = {"g.proj.bias": torch.full_like(checkpoint.model.g.proj.bias, 3.0)}
     state = TrainingState(5, 1.5, {}, torch.get_rng_state()[None], BestSoFar(0.5, 4, 1), average)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -24,6 +25,11 @@ def test_folders_patterns_and_files(data: Path, tmp_path: Path) -> None:
     assert find_sources([str(tmp_path / "a[1].png")]) == [str(tmp_path / "a[1].png")]
     with pytest.raises(FileNotFoundError, match="no file fits"):
         find_sources(["*.nothing"])
+    mixed = tmp_path / "mixed"
+    (mixed / "folder.png").mkdir(parents=True)
+    (mixed / "gone.png").symlink_to("nowhere")  # found out when it is read
+    os.mkfifo(mixed / "pipe.png")  # would be waited for
+    assert find_sources([str(mixed)]) == find_sources([f"{mixed}/*"]) == [str(mixed / "gone.png")]
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="no picture in"):
         find_sources([str(tmp_path / "empty")])

@@ -109,9 +109,12 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     Everything is written beside it, flushed to disk and renamed; an interrupted write leaves ``folder`` as it was.
 
     Raises:
-        CheckpointError: it cannot be written, e.g. because the disk is full; what was there before is as it was.
+        CheckpointError: ``folder`` holds something else, or cannot be written, e.g. because the disk is full; what was
+            there before is as it was.
     """
     recover(folder)
+    if folder.exists() and not (folder.is_dir() and ((folder / "config.yaml").is_file() or not any(folder.iterdir()))):
+        raise CheckpointError(f"{folder} is there and no checkpoint, which alone would be replaced: give a new folder")
     fresh = name_while_written(folder)
     shutil.rmtree(fresh, ignore_errors=True)
     try:

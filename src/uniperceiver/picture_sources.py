@@ -80,16 +80,21 @@ def read_pictures(
         yield Failure(name, str(error))
 
 
+def is_file_or_gone(path: Path) -> bool:
+    """Of what a folder lists: a file, or a link to one that is gone, which is to be reported; no folder, no pipe."""
+    return path.is_file() or not path.exists()
+
+
 def _inside(folder: Path) -> list[str]:
     known = PICTURE_SUFFIXES.union(VIDEO_SUFFIXES)
-    inside = sorted(str(file) for file in folder.iterdir() if file.suffix.lower() in known)
+    inside = sorted(str(file) for file in folder.iterdir() if file.suffix.lower() in known and is_file_or_gone(file))
     if not inside:
         raise FileNotFoundError(f"no picture in {folder}: looked for {', '.join(sorted(known))}")
     return inside
 
 
 def _fitting(pattern: str) -> list[str]:
-    fitting = sorted(name for name in glob(pattern, recursive=True) if Path(name).is_file())
+    fitting = sorted(name for name in glob(pattern, recursive=True) if is_file_or_gone(Path(name)))
     if not fitting:
         raise FileNotFoundError(f"no picture {pattern}: no file fits this pattern")
     return fitting

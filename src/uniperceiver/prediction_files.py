@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from uniperceiver.predictions import Answer, Caption, Classification, Detection,
 Prediction = Classification | Detection | Caption | Match | Answer | Embedding
 Format = Literal["json", "csv", "coco", "pictures"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+_ANNOTATED = re.compile(r'"annotated": "(\d{4,}_[\w\- ]*\.png)"')
 
 
 class Sink(Protocol):
@@ -64,6 +66,8 @@ class PredictionFolder:
     ``predictions.json`` is a list of one object per picture, ``predictions.csv`` a table of one row per name, object or
     text, ``predictions.coco.json`` a COCO data set of detections; ``0000_NAME.png``, … are annotated pictures. In JSON
     a picture without a prediction has ``error``.
+
+    Annotated pictures that an earlier ``predictions.json`` names go when a new one with pictures takes its place.
     """
 
     def __init__(self, folder: Path, formats: Sequence[Format], categories: Sequence[str] = ()) -> None:
@@ -76,6 +80,7 @@ class PredictionFolder:
         self._json = self._open("predictions.json") if "json" in formats else None
         self._csv = self._open("predictions.csv") if "csv" in formats else None
         self._coco = CocoDataset(categories) if "coco" in formats else None
+        self._earlier = _annotated(folder / "predictions.json") if {"json", "pictures"} <= set(formats) else set()
 
     def __enter__(self) -> Self:
         return self
@@ -91,6 +96,8 @@ class PredictionFolder:
                 name_while_written(path).replace(path)
             if self._coco is not None:
                 write_whole(self.folder / "predictions.coco.json", json.dumps(self._coco.to_json()).encode())
+            for name in self._earlier:
+                (self.folder / name).unlink(missing_ok=True)
 
     def write(self, picture: NamedPicture, prediction: Prediction) -> None:
         """Add a prediction to every file."""
@@ -98,6 +105,7 @@ class PredictionFolder:
         if "pictures" in self.formats and not isinstance(prediction, Embedding):
             # Pictures of the same name may come from different folders: the number keeps them apart.
             entry["annotated"] = f"{self.number:04d}_{_stem(picture.name)}.png"
+            self._earlier.discard(entry["annotated"])
             # Of 12 million pixels 0.7 s instead of 2.6, and the file is a fifth larger.
             prediction.draw().save(self.folder / entry["annotated"], compress_level=1)
         if self._json is not None:
@@ -192,6 +200,14 @@ def _csv_line(cells: Sequence[object]) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(cells)
     return line.getvalue()
+
+
+def _annotated(path: Path) -> set[str]:
+    """Names of annotated pictures in a ``predictions.json``, if it is there. Line by line: masks may take gigabytes."""
+    if not path.is_file():
+        return set()
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return {found[1] for line in file if (found := _ANNOTATED.search(line))}
 
 
 def _stem(name: str) -> str:

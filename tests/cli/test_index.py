@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,12 @@ def test_build_add_and_search(untrained: Path, data: Path, tmp_path: Path, capsy
     (photos / "0.png").unlink()
     assert run("index", "build", photos, "--out", index, "--model", untrained) == 0
     assert "6 pictures (0 added, 5 unchanged, 1 removed)" in capsys.readouterr().out
+    (photos / "0.png").symlink_to(photos / "gone")
+    os.mkfifo(photos / "pipe.png")  # would be waited for
+    assert run("index", "build", photos, "--out", index, "--model", untrained) == 1
+    said = capsys.readouterr()
+    assert "0.png" in said.err
+    assert "pipe.png" not in said.err
     assert run("index", "search", index, "a dog", "--approximate", "--top", "9") == 0
     assert len(capsys.readouterr().out.splitlines()) == 6
 
@@ -75,6 +82,7 @@ def test_videos_are_found_by_models_that_take_them(
 def test_mistakes_are_named(untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, message in (
         (["index", "search", tmp_path, "a dog"], "is not an index"),
+        (["index", "search", tmp_path, "gone.jpg"], "no picture gone.jpg"),
         (["index", "build", tmp_path / "none", "--out", tmp_path / "i", "--model", untrained], "not a folder"),
         (["index", "build", tmp_path, "--out", untrained, "--model", untrained], "not empty and not an index"),
     ):

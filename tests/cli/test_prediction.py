@@ -137,7 +137,7 @@ def test_many_pictures_are_asked_for_together_and_large_ones_apart(
 
     out = tmp_path / "out"
     read = prediction_run.file_reader(predictor, "retrieval", None)
-    prediction_run.run([str(tmp_path)], ask, read, out, "json")
+    prediction_run.run(prediction_run.given([str(tmp_path)], out, "json"), ask, read)
     assert together == [[10, 10, 10], [10, 60], [80], [60, 10]]
     files = [Path(entry["file"]).name for entry in json.loads((out / "predictions.json").read_text())]
     assert files == [f"{number}.png" for number in range(8)]
@@ -268,3 +268,30 @@ def test_precision_is_an_option(untrained: Path, data: Path, capsys: pytest.Capt
     assert run(*arguments, "auto") == 0
     assert json.loads(capsys.readouterr().out)["embedding"] in vectors
     assert run(*arguments, "int8") == 2
+
+
+def test_a_second_run_takes_the_place_of_the_first(untrained: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    pictures = [data / "images" / f"{number}.png" for number in range(3)]
+    assert run("classify", *pictures, "--model", untrained, "--labels", "cat, dog", "--out", out) == 0
+    (out / "0001_mine.png").write_bytes(b"not of a run")
+    assert run("classify", pictures[2], "--model", untrained, "--labels", "cat, dog", "--out", out) == 0
+    assert sorted(file.name for file in out.iterdir()) == ["0000_2.png", "0001_mine.png", "predictions.json"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["classify", "PICTURE", "--format", "xml"], "--format 'xml': expected some of json"),
+        (["classify", "PICTURE", "--format", "coco", "--out", "x"], "coco is for detect"),
+        (["detect", "PICTURE", "--format", "pictures"], "writes files: say where with --out"),
+        (["caption", "PICTURE", "--out", "PICTURE"], "is a file: give a folder"),
+        (["embed", "*.nothing"], "no file fits this pattern"),
+    ],
+)
+def test_mistakes_are_noticed_before_the_model_is_loaded(
+    data: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = str(data / "images" / "0.png")
+    assert run(*(picture if each == "PICTURE" else each for each in options), "--model", "/no/such/model") == 2
+    assert message in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,11 @@ def test_export_writes_and_verifies(untrained: Path, tmp_path: Path, capsys: pyt
         (["export", "MODEL", "--out", "x", "--verb", "caption"], "expected some of embed_image"),
         (["export", "MODEL", "--out", "x", "--size", "100"], "multiples of 32"),
         (["export", "/no/such/model", "--out", "x"], "no model /no/such/model"),
-        (["serve", "--model", "/no/such/model"], "no model /no/such/model"),
+        (["serve", "--model", "/no/such/model", "--port", "0"], "no model /no/such/model"),
         (["serve", "--model", "MODEL", "--queue", "0"], "the limit queue must be above 0"),
         (["serve", "--model", "MODEL", "--window-seconds", "0"], "the limit window_seconds must be above 0"),
+        (["serve", "--model", "MODEL", "--seconds", "inf"], "the limit seconds must be above 0 and finite"),
+        (["serve", "--model", "/no/such/model", "--host", "host.invalid"], "cannot listen at --host host.invalid"),
     ],
 )
 def test_mistakes_end_in_one_line(
@@ -45,3 +48,10 @@ def test_mistakes_end_in_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+def test_a_port_in_use_is_noticed_before_the_model_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        assert run("serve", "--model", "/no/such/model", "--port", port) == 2
+    assert f"cannot listen at --host 127.0.0.1, --port {port}: Address already in use" in capsys.readouterr().err

@@ -53,3 +53,21 @@ def test_nearly_everything_is_found_and_the_file_grows(predictor: Predictor, tmp
     hits = ApproximateSearch(index).search(unit(1, 1000)[0], 10)
     assert len(hits) == 10
     assert all(Path(hit.path).parent.name == "b" for hit in hits)
+
+
+def test_a_file_that_is_broken_or_of_other_segments_is_made_anew(predictor: Predictor, tmp_path: Path) -> None:
+    index = RetrievalIndex.open_or_create(tmp_path / "index", predictor, "tiny")
+    grow(index, 100, tmp_path)
+    grow(index, 100, tmp_path)
+    ApproximateSearch(index)
+    (file,) = index.folder.glob("approximate-*")
+    for content in (b"", b"junk", file.read_bytes()[:100]):
+        file.write_bytes(content)
+        assert len(ApproximateSearch(index).search(unit(1, 5)[0], 10)) == 10
+    index.segments[0].path.unlink()  # what the message about a broken segment says
+    index = RetrievalIndex.open(index.folder)
+    path = index.folder / "segments" / "000002.safetensors"
+    write_segment(path, unit(100, 7), [Entry(f"fresh{row}", 1, 1, "") for row in range(100)])
+    index = RetrievalIndex.open(index.folder)
+    query = unit(100, 7)[3]
+    assert ApproximateSearch(index).search(query, 1)[0].path == index.search(query, 1)[0].path == "fresh3"

@@ -160,10 +160,24 @@ FORM = {"content-type": "multipart/form-data; boundary=x"}
         (b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\nb\r\n" * 2000 + b"--x--\r\n", FORM, 400),
         (b'--x\r\nContent-Disposition: form-data; name="labels"; filename="a"\r\n\r\nb\r\n--x--\r\n', FORM, 422),
         (b'--x\r\nContent-Disposition: form-data; name="labels"\r\n\r\nb\r\n' * 2 + b"--x--\r\n", FORM, 422),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nb\r\n' * 2 + b"--x--\r\n",
+            FORM,
+            422,
+        ),
+        (b'--x\r\nContent-Disposition: form-data; name="labels"\r\n\r\nb\r\n' + b"--x\r\nContent-Dispo", FORM, 400),
     ],
 )
 def test_bad_bodies(client: TestClient, content: bytes, headers: dict[str, str], status: int) -> None:
     refusal(client.post("/v1/classify", content=content, headers=headers), status)
+
+
+def test_an_empty_file_is_no_picture_and_an_unchosen_one_is_left_out(client: TestClient) -> None:
+    fields = {"texts": "a [MASK] car"}
+    assert "is empty" in refusal(client.post("/v1/fill_mask", data=fields, files={"image": b""}), 422)["message"]
+    part = '--x\r\nContent-Disposition: form-data; name="{}\r\n\r\n{}\r\n'
+    form = part.format('texts"', fields["texts"]) + part.format('image"; filename=""', "") + "--x--\r\n"
+    assert client.post("/v1/fill_mask", content=form, headers=FORM).status_code == 200
 
 
 def test_bodies_of_unknown_length_are_cut_off(client: TestClient) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -85,6 +86,21 @@ def test_mixed_verbs_and_mistakes_of_many_clients(server: Running, tmp_path: Pat
     assert [answer.status for answer in answers] == [ask.expected for ask in asks]
     assert load.metric(server.address, r"process_resident_memory_bytes (\S+)") > 2**20
     assert load.metric(server.address, r'uniperceiver_batch_size_count{verb="detect"} (\S+)') >= 1
+
+
+def test_an_asker_who_goes_is_no_failure_of_the_server(server: Running) -> None:
+    host, port = server.address.removeprefix("http://").split(":")
+    head = b"POST /v1/embed_text HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+    with socket.create_connection((host, int(port))) as asker:
+        asker.sendall(head)
+    counted = ""
+    while 'verb="embed_text"' not in counted:
+        time.sleep(0.05)
+        counted = urllib.request.urlopen(f"{server.address}/metrics").read().decode()
+    assert 'uniperceiver_requests_total{status="400",verb="embed_text"} 1.0' in counted
+    server.process.terminate()
+    assert server.process.stderr is not None
+    assert "Traceback" not in server.process.stderr.read()
 
 
 def test_many_clients_then_a_graceful_stop(server: Running) -> None:

@@ -171,7 +171,7 @@ def test_hostile_videos(
     videos_client: TestClient, encode_video: Callable[..., bytes], films: list[Path], photo: bytes
 ) -> None:
     hostile: dict[str, tuple[bytes, int, str]] = {
-        "empty": (b"", 422, "no picture"),
+        "empty": (b"", 422, "the file in the field video is empty"),
         "words": (b"no video", 415, "cannot read the video that was sent"),
         "a picture": (photo, 415, "cannot read"),
         "a playlist": (playlist(films[0]), 415, "cannot read"),

@@ -68,10 +68,13 @@ def search(
     device: Device = "cpu",
 ) -> None:
     """Find the pictures that fit a text, or are like a picture."""
+    from uniperceiver.data.images import PICTURE_SUFFIXES
     from uniperceiver.retrieval_index.approximate import ApproximateSearch
 
-    opened, predictor = _open(index, model, device)
     is_picture = len(query) < 1024 and Path(query).is_file()
+    if not is_picture and Path(query).suffix.lower() in PICTURE_SUFFIXES:
+        raise FileNotFoundError(f"no picture {query}: a text to search for does not end like the name of a file")
+    opened, predictor = _open(index, model, device)
     vector = predictor.embed_image(query)[0] if is_picture else predictor.embed_text(query)[0]
     for hit in (ApproximateSearch(opened) if approximate else opened).search(vector, top):
         line = json.dumps({"file": hit.path, "similarity": hit.similarity}, ensure_ascii=False)

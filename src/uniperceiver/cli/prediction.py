@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from uniperceiver.cli.options import Adapter, Device
-from uniperceiver.cli.prediction_run import file_reader, run
+from uniperceiver.cli.prediction_run import file_reader, given, run
 
 if TYPE_CHECKING:
     from uniperceiver.config import Precision
@@ -66,9 +66,10 @@ def classify(
 ) -> None:
     """Name what pictures show."""
     names = given_names("--labels", labels)
+    work = given(pictures, out, formats)
     predictor = load_predictor(model, device, adapter, precision)
     read = file_reader(predictor, "classification", every)
-    run(pictures, lambda given: predictor.classify(given, names), read, out, formats)
+    run(work, lambda batch: predictor.classify(batch, names), read)
 
 
 def detect(
@@ -85,10 +86,11 @@ def detect(
 ) -> None:
     """Find objects: boxes and masks."""
     names = given_names("--labels", labels)
+    work = given(pictures, out, formats, finds_boxes=True)
     predictor = load_predictor(model, device, adapter, precision)
     categories = predictor.labels("detection") if names is None else names
     read = file_reader(predictor, "detection", every)
-    run(pictures, lambda given: predictor.detect(given, names, threshold), read, out, formats, categories)
+    run(work, lambda batch: predictor.detect(batch, names, threshold), read, categories)
 
 
 def caption(
@@ -102,8 +104,9 @@ def caption(
     precision: InPrecision = "float32",
 ) -> None:
     """Say what pictures show in a sentence."""
+    work = given(pictures, out, formats)
     predictor = load_predictor(model, device, adapter, precision)
-    run(pictures, predictor.caption, file_reader(predictor, "captioning", every), out, formats)
+    run(work, predictor.caption, file_reader(predictor, "captioning", every))
 
 
 def match(
@@ -122,9 +125,10 @@ def match(
     compared = list(text or []) + ([] if texts is None else read_lines("--texts", texts))
     if not compared:
         raise ValueError("match needs texts: give --text, once or more, or --texts with a file")
+    work = given(pictures, out, formats)
     predictor = load_predictor(model, device, adapter, precision)
     read = file_reader(predictor, "retrieval", every)
-    run(pictures, lambda given: predictor.match(given, compared), read, out, formats)
+    run(work, lambda batch: predictor.match(batch, compared), read)
 
 
 def answer(
@@ -143,9 +147,10 @@ def answer(
 ) -> None:
     """Answer a question about pictures."""
     candidates = given_names("--answers", answers)
+    work = given(pictures, out, formats)
     predictor = load_predictor(model, device, adapter, precision)
     read = file_reader(predictor, "visual_question_answering", every)
-    run(pictures, lambda given: predictor.answer(given, question, candidates), read, out, formats)
+    run(work, lambda batch: predictor.answer(batch, question, candidates), read)
 
 
 def fill(
@@ -186,13 +191,15 @@ def embed(
 
     if bool(pictures) == bool(text):
         raise ValueError("embed takes either pictures or --text")
-    predictor = load_predictor(model, device, adapter, precision)
     if pictures:
+        work = given(pictures, out, formats)
+        predictor = load_predictor(model, device, adapter, precision)
         read = file_reader(predictor, "retrieval", every)
-        run(pictures, lambda given: [Embedding(v) for v in predictor.embed_image(given)], read, out, formats)
+        run(work, lambda batch: [Embedding(v) for v in predictor.embed_image(batch)], read)
         return
     if out is not None or formats is not None:
         raise ValueError("embed --text prints an object a line: it takes neither --out nor --format")
+    predictor = load_predictor(model, device, adapter, precision)
     for one, vector in zip(text or [], predictor.embed_text(text or []), strict=True):
         typer.echo(json.dumps({"text": one} | Embedding(vector).to_json(), ensure_ascii=False))
 

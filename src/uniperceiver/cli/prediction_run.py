@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from uniperceiver.config import TaskKind
     from uniperceiver.picture_sources import Failure, NamedPicture
-    from uniperceiver.prediction_files import Prediction, Sink
+    from uniperceiver.prediction_files import Format, Prediction, Sink
     from uniperceiver.predictor import Predictor
 
     Ask = Callable[[list[Tensor]], Sequence[Prediction]]
@@ -25,6 +26,18 @@ BATCH_PIXELS = 2**23
 """And their pixels: a hundred masks of eight million are 0.8 GB. One picture may have more."""
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a command is to look at, and where the results go."""
+
+    sources: list[str]
+    out: Path | None
+    """A folder; None: the terminal."""
+    formats: list[Format]
+    is_text: bool
+    """Whether no format was asked for: on the terminal, lines for people."""
+
+
 def file_reader(predictor: Predictor, kind: TaskKind, every: int | None) -> Read:
     """Reads files as a kind of task sees them: videos whole if it takes them, or ``every`` so many frames."""
     from uniperceiver.picture_sources import read_pictures
@@ -32,31 +45,37 @@ def file_reader(predictor: Predictor, kind: TaskKind, every: int | None) -> Read
     return lambda source: read_pictures(source, every, predictor.video_reader(kind))
 
 
-def run(
-    pictures: list[str],
-    ask: Ask,
-    read: Read,
-    out: Path | None,
-    formats: str | None,
-    categories: Sequence[str] = (),
-) -> None:
-    """Predict for everything given, show how far it is, report at the end what gave no picture, exit with 1 if any."""
+def given(pictures: list[str], out: Path | None, formats: str | None, finds_boxes: bool = False) -> Given:
+    """What ``run`` is to do, checked: mistakes are worth knowing before a model is loaded.
+
+    Raises:
+        ValueError: an unknown format, or one that does not suit the verb or the terminal.
+        OSError: a folder or pattern gives no picture, or ``out`` is a file.
+    """
     from uniperceiver.picture_sources import find_sources
-    from uniperceiver.prediction_files import PredictionFolder, Terminal, read_formats
+    from uniperceiver.prediction_files import read_formats
 
     chosen = read_formats(formats or ("json,pictures" if out is not None else "json"))
-    if "coco" in chosen and not categories:
+    if "coco" in chosen and not finds_boxes:
         raise ValueError("--format coco is for detect: the other verbs find no boxes")
-    sources = find_sources(pictures)
-    if out is None:
-        form = "text" if formats is None else chosen[0]
-        if len(chosen) > 1 or form == "coco" or form == "pictures":
-            raise ValueError(f"--format {formats} writes files: say where with --out, or take json or csv")
-        failures, done = _predict(sources, ask, read, Terminal(form, typer.echo))
+    if out is None and (len(chosen) > 1 or chosen[0] not in ("json", "csv")):
+        raise ValueError(f"--format {formats} writes files: say where with --out, or take json or csv")
+    if out is not None and out.exists() and not out.is_dir():
+        raise FileExistsError(f"--out {out} is a file: give a folder, which need not exist")
+    return Given(find_sources(pictures), out, chosen, is_text=formats is None)
+
+
+def run(work: Given, ask: Ask, read: Read, categories: Sequence[str] = ()) -> None:
+    """Predict for everything given, show how far it is, report at the end what gave no picture, exit with 1 if any."""
+    from uniperceiver.prediction_files import PredictionFolder, Terminal
+
+    if work.out is None:
+        form: Literal["text", "json", "csv"] = "text" if work.is_text else "csv" if "csv" in work.formats else "json"
+        failures, done = _predict(work.sources, ask, read, Terminal(form, typer.echo))
     else:
-        with PredictionFolder(out, chosen, categories) as folder:
-            failures, done = _predict(sources, ask, read, folder)
-        typer.echo(f"{done} of {done + len(failures)} pictures: {out}")
+        with PredictionFolder(work.out, work.formats, categories) as folder:
+            failures, done = _predict(work.sources, ask, read, folder)
+        typer.echo(f"{done} of {done + len(failures)} pictures: {work.out}")
     for failure in failures:
         typer.echo(f"not read: {failure.name}: {failure.reason}", err=True)
     if failures:

@@ -36,6 +36,7 @@ def serve(
     """Serve a model: a page to try it, an HTTP endpoint for each verb, health and metrics."""
     try:
         from uniperceiver.serve.limits import Limits
+        from uniperceiver.serve.running import check_address
         from uniperceiver.serve.running import serve as run
     except ModuleNotFoundError as error:
         raise ImportError(f"serve needs {error.name}: pip install 'uniperceiver[serve]'") from error
@@ -53,6 +54,7 @@ def serve(
         batch=batch,
         window_seconds=window_seconds,
     )
+    check_address(host, port)
     predictor = Predictor.from_pretrained(model, device, precision=precision)
     run(predictor, Path(model).name, host, port, limits, allow_urls)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -70,12 +71,18 @@ class ApproximateSearch:
         return cells
 
     def _stored(self) -> tuple[int, Any]:
-        """How many segments the file covers, and what it holds; (0, None) without a file that fits."""
-        files = self._files()
-        if not files or int(files[-1].stem.rpartition("-")[2]) > len(self._sizes):
-            return 0, None
-        content = np.frombuffer(files[-1].read_bytes(), dtype=np.uint8)
-        return int(files[-1].stem.rpartition("-")[2]), self._faiss.deserialize_index(content)
+        """How many segments the file covers, and what it holds; (0, None) without a file that fits.
+
+        A broken file does not, nor one older than a segment that it should cover: another was deleted before that.
+        """
+        for file in self._files()[-1:]:
+            covered = int(file.stem.rpartition("-")[2])
+            newest = max(segment.path.stat().st_mtime_ns for segment in self.index.segments[:covered])
+            if covered > len(self._sizes) or newest > file.stat().st_mtime_ns:
+                continue
+            with suppress(RuntimeError):  # FAISS' word for broken
+                return covered, self._faiss.deserialize_index(np.frombuffer(file.read_bytes(), dtype=np.uint8))
+        return 0, None
 
     def _trained(self) -> Any:
         rows = sum(self._sizes)

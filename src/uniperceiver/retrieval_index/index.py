@@ -15,7 +15,7 @@ from torch import Tensor
 
 from uniperceiver.atomic_files import write_whole
 from uniperceiver.data.images import PICTURE_SUFFIXES, ImageError, is_video
-from uniperceiver.picture_sources import Failure
+from uniperceiver.picture_sources import Failure, is_file_or_gone
 from uniperceiver.predictor import Predictor
 from uniperceiver.predictor.pictures import to_pixels
 from uniperceiver.predictor.videos import VideoReader
@@ -103,6 +103,8 @@ class RetrievalIndex:
             about = json.loads(path.read_text(encoding="utf-8"))
             if about["format"] != FORMAT:
                 raise RetrievalIndexError(f"{folder} has format {about['format']}, this version reads {FORMAT}")
+            if not (isinstance(about["fingerprint"], str) and isinstance(about["model"], str)):
+                raise TypeError("fingerprint and model are texts")
             return cls(Path(folder), about)
         except (ValueError, KeyError, TypeError) as error:
             if isinstance(error, RetrievalIndexError):
@@ -214,7 +216,10 @@ class RetrievalIndex:
 
     def _removed(self) -> dict[str, int]:
         path = self.folder / "removed.json"
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+        except (ValueError, TypeError) as error:
+            raise RetrievalIndexError(f"{path} is broken ({error}): delete it and build again") from error
 
     def _append(self, growing: _GrowingSegment) -> None:
         if growing.entries:
@@ -242,7 +247,7 @@ def pictures_below(folder: str | Path, with_videos: bool = False) -> Iterator[Pa
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             is_wanted = Path(name).suffix.lower() in PICTURE_SUFFIXES or (with_videos and is_video(name))
-            if is_wanted and not name.startswith("."):
+            if is_wanted and not name.startswith(".") and is_file_or_gone(Path(parent) / name):
                 yield Path(parent) / name
 
 

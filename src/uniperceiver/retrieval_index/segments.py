@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -33,40 +32,47 @@ class Entry:
     """BLAKE2b of the file, 32 hexadecimal digits."""
 
 
+@dataclass(frozen=True)
+class _About:
+    """What a file says of itself."""
+
+    entries: list[Entry]
+    start: int
+    """Of the vectors, in bytes."""
+    shape: tuple[int, int]
+
+
 class Segment:
     """A file of vectors that is there, read when it is asked for."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    @cached_property
+    @property
     def entries(self) -> list[Entry]:
         """What the rows are of."""
-        return [Entry(**entry) for entry in json.loads(self._header["__metadata__"]["entries"])]
+        return self._about.entries
 
     def vectors(self) -> np.ndarray:
         """(n, D) float32, mapped: only what is used is read. Mapped anew each time, as files held open are limited."""
-        header = self._header["vectors"]
-        start = 8 + self._header_bytes + header["data_offsets"][0]
-        return np.memmap(self.path, dtype="<f4", mode="r", offset=start, shape=tuple(header["shape"]))
+        return np.memmap(self.path, dtype="<f4", mode="r", offset=self._about.start, shape=self._about.shape)
 
     @cached_property
-    def _header_bytes(self) -> int:
-        with self.path.open("rb") as file:
-            return int.from_bytes(file.read(8), "little")
-
-    @cached_property
-    def _header(self) -> dict[str, Any]:
+    def _about(self) -> _About:
         try:
             with self.path.open("rb") as file:
-                file.seek(8)
-                header = json.loads(file.read(self._header_bytes))
-            complete = 8 + self._header_bytes + header["vectors"]["data_offsets"][1] == self.path.stat().st_size
-        except (OSError, ValueError, KeyError) as error:
+                size = self.path.stat().st_size
+                length = int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(min(length, size)))
+            entries = [Entry(**entry) for entry in json.loads(header["__metadata__"]["entries"])]
+            rows, width = header["vectors"]["shape"]
+            start, end = header["vectors"]["data_offsets"]
+            is_whole = 8 + length + end == size and end - start == 4 * rows * width and rows == len(entries)
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             raise RetrievalIndexError(f"{self.path} is broken ({error}): delete it and build again") from error
-        if not complete:
+        if not is_whole:
             raise RetrievalIndexError(f"{self.path} is cut off: delete it and build again")
-        return dict(header)
+        return _About(entries, 8 + length + start, (rows, width))
 
 
 def write_segment(path: Path, vectors: np.ndarray, entries: Sequence[Entry]) -> None:

@@ -10,6 +10,7 @@ import fastapi
 from pydantic import ValidationError
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
 from uniperceiver.data.images import ImageError
 from uniperceiver.serve.errors import ServiceError, invalid, too_large
@@ -31,7 +32,7 @@ async def read_request(
     """The fields of a request, and its picture or video if it has one.
 
     Raises:
-        ServiceError: 408, 413, 415 or 422; 403 for an address where these are not fetched.
+        ServiceError: 400, 408, 413, 415 or 422; 403 for an address where these are not fetched.
         ImageError: an address gives no picture, or not in time.
     """
     try:
@@ -39,6 +40,8 @@ async def read_request(
     except TimeoutError:
         message = f"the request took longer than {limits.seconds:g} seconds to arrive"
         raise ServiceError(408, "too_slow", message, "send less, or over a faster connection") from None
+    except ClientDisconnect:  # nobody reads this, but it is counted
+        raise ServiceError(400, "broken_off", "the request broke off", "send all of it") from None
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     uploads: dict[str, bytes] = {}
     if kind == "application/json":
@@ -80,13 +83,16 @@ async def _from_form(
         yield body
 
     parser = MultiPartParser(
-        request.headers, once(), max_files=1, max_fields=MOST_FIELDS, max_part_size=limits.upload_bytes
+        request.headers, once(), max_files=MOST_FIELDS, max_fields=MOST_FIELDS, max_part_size=limits.upload_bytes
     )
     try:
+        if not body.rstrip().endswith(b"--"):  # the parser would leave out the part that breaks off
+            raise MultiPartException("It has no end.")
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError) as error:
         message = f"the form cannot be read: {error}"
-        raise ServiceError(400, "broken_form", message, "send multipart/form-data with its boundary") from None
+        change = "send whole multipart/form-data with its boundary and each field once"
+        raise ServiceError(400, "broken_form", message, change) from None
     try:
         values, uploads = await _parts(form, fields)
     finally:
@@ -107,11 +113,14 @@ async def _parts(form: FormData, fields: type[Request]) -> tuple[dict[str, str],
         if isinstance(value, str):
             values |= {name: value} if value else {}
         elif name in FILES and name in fields.model_fields:
-            uploads[name] = await value.read()
+            if content := await value.read():
+                uploads[name] = content
+            elif value.filename:  # without a name it is what browsers send for a file that was not chosen
+                raise invalid(f"the file in the field {name} is empty", "send the whole file")
         else:
             change = "send texts as texts, the picture as image, a video, where one is taken, as video"
             raise invalid(f"the field {name:.80} is a file", change)
-    return values, {name: upload for name, upload in uploads.items() if upload}
+    return values, uploads
 
 
 async def _sent(asked: PictureRequest, uploads: Mapping[str, bytes], limits: Limits, allow_urls: bool) -> Sent:

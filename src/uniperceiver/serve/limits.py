@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from math import inf
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of a single request and of all that wait. ValueError for one that is not above zero."""
+    """Bounds of a single request and of all that wait. ValueError for one that is not above zero, or infinite."""
 
     upload_bytes: int = 16 * 2**20
     """Largest body of a request; also the largest picture fetched from an address."""
@@ -33,5 +34,5 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not value > 0:
-                raise ValueError(f"the limit {field.name} must be above 0, got {value}")
+            if not 0 < value < inf:
+                raise ValueError(f"the limit {field.name} must be above 0 and finite, got {value}")

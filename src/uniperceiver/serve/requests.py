@@ -202,6 +202,8 @@ def to_question(verb: Verb, request: Request, sent: Sent, limits: Limits) -> Que
         raise invalid("there is no picture", f"send one in the field image: {AS_FILE}")
     if not own and isinstance(request, FillMaskRequest | EmbedTextRequest | ClassifyTextRequest):
         raise invalid("there are no texts", "give at least one in the field texts")
+    if candidates is not None and not candidates:
+        raise invalid("the list to choose from is empty", "give at least one text in it")
     return Question(
         verb,
         picture=sent.picture,
