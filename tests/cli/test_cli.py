@@ -77,7 +77,7 @@ def test_a_device_that_is_not_there_is_one_line(
     for words in (
         ["train", train_yaml, "--out", tmp_path / "run", *places],
         ["evaluate", untrained, "--config", train_yaml, *places],
-        ["classify", data, "--labels", "dog, cat", "--model", untrained],
+        ["classify", data / "images", "--labels", "dog, cat", "--model", untrained],
     ):
         assert run(*words, "--device", "gpu") == 2
         assert capsys.readouterr().err.startswith("uniperceiver: cannot compute on the device gpu: ")
