@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from uniperceiver.atomic_files import written_whole
@@ -24,6 +23,7 @@ from uniperceiver.load_report import compare
 from uniperceiver.model.extending import extend
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.stored_tasks import StoredTask, tasks_from_data, tasks_to_data
+from uniperceiver.tensor_files import save_tensors
 
 ADAPTER = "adapter.safetensors"
 """Its name beside a checkpoint."""
@@ -36,10 +36,10 @@ def save_adapter(
 
     ``weights`` is the model's whole state dict; ``tasks`` are those that it was tuned for.
     """
-    tuned = {name: weights[name].detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+    tuned = {name: weights[name].detach().cpu() for name, p in model.named_parameters() if p.requires_grad}
     header = {"adapter": json.dumps(_additions(model.config)), "tasks": json.dumps(tasks_to_data(tasks))}
     with written_whole(path) as fresh:
-        save_file(tuned, fresh, metadata=header)
+        save_tensors(tuned, fresh, header)
 
 
 def load_adapter(model: UniPerceiver, path: Path) -> dict[str, StoredTask]:

@@ -35,6 +35,7 @@ from uniperceiver.load_report import compare
 from uniperceiver.model.undrawn import undrawn_model
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.stored_tasks import StoredTask, tasks_from_data, tasks_to_data
+from uniperceiver.tensor_files import save_tensors
 
 AVERAGE = "average.safetensors"
 _YAML_LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader  # thousands of names: ten times as fast
@@ -146,7 +147,7 @@ def where_whole(folder: Path) -> Path:
 
 def _write(checkpoint: Checkpoint, fresh: Path) -> None:
     weights = checkpoint.model.state_dict() if checkpoint.weights is None else checkpoint.weights
-    _write_tensors(weights, fresh / "model.safetensors")
+    save_tensors(weights, fresh / "model.safetensors")
     _write_yaml(to_data(checkpoint.model.config), fresh / "config.yaml")
     checkpoint.tokenizer.save(fresh / "tokenizer.json")
     _write_yaml(tasks_to_data(checkpoint.tasks), fresh / "tasks.yaml")
@@ -163,11 +164,7 @@ def _write(checkpoint: Checkpoint, fresh: Path) -> None:
         }
         torch.save(content, fresh / "state.pt")
         if state.average is not None:
-            _write_tensors(state.average, fresh / AVERAGE)
-
-
-def _write_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+            save_tensors(state.average, fresh / AVERAGE)
 
 
 def load_checkpoint(folder: Path, device: torch.device | str = "cpu", average: bool = False) -> Checkpoint:

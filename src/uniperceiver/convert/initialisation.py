@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from uniperceiver.config import ImageEncoderConfig, load_config
@@ -20,6 +19,7 @@ from uniperceiver.model.image_encoder import ImageEncoder
 from uniperceiver.model.text_encoder import TextEncoder
 from uniperceiver.model.uni_perceiver import UniPerceiver, part_of
 from uniperceiver.pretrained import read_weights
+from uniperceiver.tensor_files import save_tensors
 
 _OWN = ("f_image.", "f_text.", "g.", "log_inverse_temperature")
 _PLACES = "f_image.spatial_positions"
@@ -164,7 +164,7 @@ def convert_weights(source: str, preset: str, out: Path) -> tuple[LoadReport, di
     model = UniPerceiver(load_config(preset))
     report = initialise(model, source)
     out.mkdir(parents=True, exist_ok=True)
-    save_file(converted(model, report), out / "model.safetensors")
+    save_tensors(converted(model, report), out / "model.safetensors")
     content = {"source": source, "model": preset, **asdict(report)}
     (out / "report.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
     return report, coverage(model, report)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from uniperceiver.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from uniperceiver.config import ImageSizeConfig, PatchEncoderConfig, TaskConfig
@@ -16,6 +16,7 @@ from uniperceiver.data.clip_tokenizer import clip_tokenizer, read_merges
 from uniperceiver.data.tokenizer import Tokenizer
 from uniperceiver.model.uni_perceiver import UniPerceiver
 from uniperceiver.stored_tasks import StoredTask
+from uniperceiver.tensor_files import save_tensors
 
 UNUSED_FILE = "unused.safetensors"
 """Official tensors beside the model that only the way back needs."""
@@ -47,7 +48,7 @@ def save_conversion(
         raise ValueError(f"v1's tokenizer has {tokenizer.vocabulary_size} words, but the file's table {words} rows")
     save_checkpoint(Checkpoint(conversion.model, tokenizer, _tasks(conversion.model, answers, length_penalty)), out)
     if conversion.unused:
-        save_file({name: tensor.contiguous() for name, tensor in conversion.unused.items()}, out / UNUSED_FILE)
+        save_tensors(conversion.unused, out / UNUSED_FILE)
     lines = [*conversion.notes, "", *explained(conversion)]
     (out / ACCOUNT_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
 

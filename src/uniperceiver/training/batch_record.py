@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
+
+from uniperceiver.tensor_files import save_tensors
 
 TENSORS, TEXT = "batch.safetensors", "about.yaml"
 
@@ -23,7 +25,7 @@ def write_batch(folder: Path, batch: Any, about: Mapping[str, Any]) -> Path:
     plain: dict[str, Any] = {}
     _take_apart(batch, "", tensors, plain)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, folder / TENSORS)
+    save_tensors({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, folder / TENSORS)
     content = {**about, "batch": type(batch).__name__, "without_tensors": plain}
     (folder / TEXT).write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return folder
