@@ -25,7 +25,7 @@ def test_a_run_leaves_its_figures_and_how_to_make_them(make_baseline, tmp_path: 
     assert set(result.metrics) == {"labels", "pairs"}
     assert 0 <= result.metrics["labels"]["top1"] <= 1
     files = {path.name for path in run.folder.iterdir()}
-    assert files == {"train.yaml", "model.yaml", "log.jsonl", "report.json", "report.html", "results.json"}
+    assert files == {".lock", "train.yaml", "model.yaml", "log.jsonl", "report.json", "report.html", "results.json"}
     assert load_train_config(str(run.folder / "train.yaml")) == run.training
     assert json.loads(run.results_file.read_text())["steps"] == 4
     assert plan_run(baseline, Variation(baseline.streams), 1, tmp_path / "a $folder").is_finished
