@@ -75,6 +75,16 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+def test_going_on_with_a_finished_training_says_that_nothing_is_left(
+    config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = weights(train(config, tmp_path))
+    assert "nothing left to train" not in capsys.readouterr().out
+    after = weights(train(config, tmp_path, resume=True))
+    assert f"nothing left to train: step {config.schedule.steps} is the end" in capsys.readouterr().out
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
 def gradients(config: TrainConfig, folder: Path) -> dict[str, torch.Tensor]:
     """What the first step leaves in every parameter that it reaches."""
     training = Training(config, folder, initial(config), "cpu")

@@ -96,6 +96,8 @@ class Training:
         if rank() == 0:
             Console(highlight=False).print(trained_table(self.model, self.config.tune))
             Console(highlight=False).print(f"precision: {self.computed} ({self.config.precision})")
+            if self.progress() >= 1:
+                print(f"nothing left to train: step {self.step} is the end; give the schedule more steps or minutes")
         logs = self._open_logs(show_bar) if rank() == 0 else []
         self.loss.train()
         is_asked = False
