@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from uniperceiver.data import images
-from uniperceiver.data.images import ImageError, decode_image, read_image, to_rgb_tensor
+from uniperceiver.data.images import ImageError, decode_image, read_image, to_rgb_tensor, upright_size
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -114,11 +114,14 @@ def test_too_many_pixels_are_refused_before_decoding(monkeypatch: pytest.MonkeyP
         decode_image(data, "bomb")
 
 
-def test_a_real_decompression_bomb_is_an_image_error() -> None:
+def test_a_real_decompression_bomb_is_an_image_error(tmp_path: Path) -> None:
     data = encoded(Image.new("1", (20_000, 20_000)), "PNG")
     assert len(data) < 100_000
-    with pytest.raises(ImageError, match="bomb"):
+    with pytest.raises(ImageError, match="the picture bomb: it has more than twice the 89478485 pixels allowed"):
         decode_image(data, "bomb")
+    (tmp_path / "bomb.png").write_bytes(data)
+    with pytest.raises(ImageError, match=r"bomb\.png: it has more than twice"):
+        upright_size(tmp_path / "bomb.png")
 
 
 def test_floating_point_pixels_are_refused() -> None:

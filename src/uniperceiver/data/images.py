@@ -17,6 +17,7 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", 
 """Endings, in lower case, of the files in a folder that are taken for pictures."""
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg")
 """Endings, in lower case, of the files that are taken for videos."""
+_TOO_LARGE = f"it has more than twice the {MAX_PIXELS} pixels allowed: make it smaller"
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error)  # what Pillow's decoders raise
 
 
@@ -56,8 +57,8 @@ def decode_image(data: bytes, name: str) -> Tensor:
         raise ImageError(f"cannot read the picture {name}: {error}") from None
     except UnidentifiedImageError:
         raise ImageError(f"{name} is not a picture in a format that Pillow reads (JPEG, PNG, WebP, …)") from None
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"cannot read the picture {name}: {error}") from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"cannot read the picture {name}: {_TOO_LARGE}") from None
     except _DECODING_ERRORS as error:
         raise ImageError(f"the picture {name} is broken: {error}; replace the file") from error
 
@@ -74,7 +75,9 @@ def upright_size(path: Path | str) -> tuple[int, int]:
             return (image.width, image.height) if is_turned else (image.height, image.width)
     except UnidentifiedImageError:
         raise ImageError(f"{path} is not a picture in a format that Pillow reads (JPEG, PNG, WebP, …)") from None
-    except (Image.DecompressionBombError, *_DECODING_ERRORS) as error:
+    except Image.DecompressionBombError:
+        raise ImageError(f"cannot read the picture {path}: {_TOO_LARGE}") from None
+    except _DECODING_ERRORS as error:
         raise ImageError(f"cannot read the picture {path}: {error}") from None
 
 
