@@ -124,7 +124,7 @@ class UnifiedDecoder(nn.Module):
         x, grown = self._continued(segment, attributes, cache)
         assert cache.is_padding is not None
         hidden = slots(segment) | segment.is_padding
-        kept = torch.cat([hidden.new_ones(cache.length), ~hidden.all(dim=0)])
+        kept = _places_of_words(cache.length, (~hidden.all(dim=0)).tolist())
         padding = torch.cat([cache.is_padding, hidden], dim=1)[:, kept]
         words = KeyValues([k[:, :, kept] for k in grown.keys], [v[:, :, kept] for v in grown.values], padding)
         return self.proj(self.ln_post(x)), words
@@ -269,6 +269,18 @@ class _Sequence:
     is_blocked: Tensor | None
     """Broadcastable to (B, heads, L, keys); None: everything is seen."""
     side: Side = "input"
+
+
+def _places_of_words(cached: int, is_word: list[bool]) -> slice | list[int]:
+    """Where the cached tokens and those new ones stand that are words.
+
+    As a slice where words come first, as in decoding word by word: it shares the memory of what it is taken from, while
+    any other choice copies all keys and values.
+    """
+    words = sum(is_word)
+    if all(is_word[:words]):
+        return slice(cached + words)
+    return [*range(cached), *(cached + place for place, is_kept in enumerate(is_word) if is_kept)]
 
 
 def _joined(bits: Sequence[Bits], lengths: Sequence[int]) -> tuple[list[Bits], list[int]]:
