@@ -99,7 +99,7 @@ def test_a_slow_or_an_inexact_product_is_refused() -> None:
 
 
 @needs_onednn
-@pytest.mark.parametrize("rows", [subject.MANY_ROWS, subject.FEW_ROWS])
+@pytest.mark.parametrize("rows", [subject.MANY_ROWS, subject.FEW_ROWS, subject.TWO_ROWS])
 def test_the_measurement_finds_both_equal(rows: int) -> None:
     trial = compare_products(rows)
     assert trial is not None
@@ -109,8 +109,8 @@ def test_the_measurement_finds_both_equal(rows: int) -> None:
 
 
 @needs_onednn
-@pytest.mark.parametrize("rows", [8, 512])
-def test_few_and_many_rows_are_decided_apart_and_reported(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+@pytest.mark.parametrize("rows", [2, 8, 512])
+def test_two_few_and_many_rows_are_decided_apart_and_reported(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     quicker = {rows: Trial(default=2.0, onednn=1.0, error=0.0)}
     slower = Trial(default=1.0, onednn=2.0, error=0.0)
     monkeypatch.setattr(subject, "compare_products", lambda number: quicker.get(number, slower))
@@ -119,11 +119,11 @@ def test_few_and_many_rows_are_decided_apart_and_reported(monkeypatch: pytest.Mo
     monkeypatch.setattr(subject, "_onednn", lambda x, *rest: taken.append(len(x)) or onednn(x, *rest))
     weight = random(768, 768)
     with torch.no_grad():
-        for number in (8, 8, 512):
+        for number in (2, 2, 8, 8, 512):
             linear(random(number, 768), weight)
     assert taken == [rows]
-    few, many = "of few rows oneDNN (", "processors: oneDNN ("
-    assert (few in describe_products(), many in describe_products()) == (rows == 8, rows == 512)
+    described = {2: "of two oneDNN (", 8: "of few rows oneDNN (", 512: "processors: oneDNN ("}
+    assert [number for number, said in described.items() if said in describe_products()] == [rows]
 
 
 def test_layers_are_replaced_with_their_names_and_parameters() -> None:

@@ -25,8 +25,9 @@ WORTHWHILE = 1.05
 """Times as fast as the default from which on oneDNN is used."""
 LEAST_WORK = 2**24
 """Multiply-adds of a product from which on oneDNN is asked: below, a call costs more than it saves."""
-MANY_ROWS, FEW_ROWS = 512, 8
-"""Rows of the two products that are measured."""
+MANY_ROWS, FEW_ROWS, TWO_ROWS = 512, 8, 2
+"""Rows of the products that are measured. Two, a word and the slot after it, are as quick as one on some processors on
+which eight are not."""
 MOST_ROWS, LEAST_WEIGHTS = 64, 2**18
 """Few rows against a large matrix, as in decoding word by word: reordering the matrix costs more than the product."""
 
@@ -89,8 +90,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if not _is_float32_inference(x, weight):
         return F.linear(x, weight, bias)
     rows = x.numel() // max(x.shape[-1], 1)
-    if 1 < rows <= MOST_ROWS and weight.numel() >= LEAST_WEIGHTS and _onednn_wins(FEW_ROWS):
-        packed = _packed(weight)
+    if 1 < rows <= MOST_ROWS and weight.numel() >= LEAST_WEIGHTS:
+        packed = _packed(weight) if _onednn_wins(TWO_ROWS if rows < 4 else FEW_ROWS) else None
         if packed is not None:
             return _onednn(x, packed, bias)
     is_large = rows * weight.numel() >= LEAST_WORK
@@ -145,10 +146,12 @@ def _is_inference(x: Tensor) -> bool:
 
 def describe_products() -> str:
     """Which way float32 products are computed on this machine's processor, one line."""
-    many, few = compare_products(MANY_ROWS), compare_products(FEW_ROWS)
-    if many is None or few is None:
+    many, few, two = (compare_products(rows) for rows in (MANY_ROWS, FEW_ROWS, TWO_ROWS))
+    if many is None or few is None or two is None:
         return "float32 products on processors: PyTorch's default (this PyTorch has no oneDNN)"
-    return f"float32 products on processors: {_described(many)}; of few rows {_described(few)}"
+    return (
+        f"float32 products on processors: {_described(many)}; of few rows {_described(few)}; of two {_described(two)}"
+    )
 
 
 def _is_float32_inference(x: Tensor, weight: Tensor) -> bool:
