@@ -169,9 +169,17 @@ def test_pickled_code_in_the_training_state_is_not_executed(checkpoint: Checkpoi
     folder = tmp_path / "model"
     save_checkpoint(checkpoint, folder)
     torch.save({"step": Malicious()}, folder / "state.pt")
-    with pytest.raises(CheckpointError, match=r"[Ww]eights"):
+    with pytest.raises(CheckpointError, match=r"state\.pt is damaged, or not .* --init-from$"):
         load_training_state(folder)
     assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"not a file of PyTorch"])
+def test_a_damaged_training_state_is_an_error(checkpoint: Checkpoint, tmp_path: Path, content: bytes) -> None:
+    save_checkpoint(checkpoint, tmp_path / "model")
+    (tmp_path / "model" / "state.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"state\.pt is damaged"):
+        load_training_state(tmp_path / "model")
 
 
 def test_classes_of_one_name_stay_apart_where_a_linear_head_tells_them(checkpoint: Checkpoint) -> None:

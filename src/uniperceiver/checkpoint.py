@@ -227,8 +227,12 @@ def load_training_state(folder: Path) -> TrainingState:
             None if content["best"] is None else BestSoFar(**content["best"]),
             _read_average(folder) if (folder / AVERAGE).is_file() else None,
         )
-    except (UnpicklingError, RuntimeError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} is not a training state that this version wrote: {error!r:.300}") from None
+    except (UnpicklingError, RuntimeError, KeyError, TypeError, EOFError) as error:
+        # Not what PyTorch says: of files that hold more than numbers it advises to load them all the same.
+        raise CheckpointError(
+            f"{path} is damaged, or not a training state that this version wrote: go on from another checkpoint, or "
+            "start anew from this one's weights with --init-from"
+        ) from error
 
 
 def _read_average(folder: Path) -> dict[str, torch.Tensor]:

@@ -286,6 +286,7 @@ def test_a_second_run_takes_the_place_of_the_first(untrained: Path, data: Path, 
         (["classify", "PICTURE", "--format", "coco", "--out", "x"], "coco is for detect"),
         (["detect", "PICTURE", "--format", "pictures"], "writes files: say where with --out"),
         (["caption", "PICTURE", "--out", "PICTURE"], "is a file: give a folder"),
+        (["embed", "PICTURE", "--format", "json,pictures", "--out", "x"], "a vector cannot be drawn"),
         (["embed", "*.nothing"], "no file fits this pattern"),
     ],
 )

@@ -38,6 +38,7 @@ def test_export_writes_and_verifies(untrained: Path, tmp_path: Path, capsys: pyt
         (["serve", "--model", "MODEL", "--queue", "0"], "the limit queue must be above 0"),
         (["serve", "--model", "MODEL", "--window-seconds", "0"], "the limit window_seconds must be above 0"),
         (["serve", "--model", "MODEL", "--seconds", "inf"], "the limit seconds must be above 0 and finite"),
+        (["serve", "--model", "MODEL", "--upload-mib", "nan"], "--upload-mib must be above 0 and finite, got nan"),
         (["serve", "--model", "/no/such/model", "--host", "host.invalid"], "cannot listen at --host host.invalid"),
     ],
 )

@@ -56,6 +56,7 @@ def test_texts_of_any_number_and_length(predictor: Predictor, tmp_path: Path) ->
 
 def test_detection_with_fixed_labels(predictor: Predictor, tmp_path: Path) -> None:
     (exported,) = export_onnx(predictor, tmp_path, ["detect"], labels=["dog", "red car", "tree"], size=(64, 96))
+    assert not (tmp_path / "tokenizer.json").exists()  # it reads no text
     comparison = verify(exported)
     assert comparison.is_equal, comparison.lines()
     usage = json.loads((tmp_path / "detect.json").read_text())

@@ -166,6 +166,7 @@ FORM = {"content-type": "multipart/form-data; boundary=x"}
             422,
         ),
         (b'--x\r\nContent-Disposition: form-data; name="labels"\r\n\r\nb\r\n' + b"--x\r\nContent-Dispo", FORM, 400),
+        (b'--x\r\nContent-Disposition: form-data; name="labels"\r\n\r\nb\r\n--', FORM, 400),
     ],
 )
 def test_bad_bodies(client: TestClient, content: bytes, headers: dict[str, str], status: int) -> None:
@@ -177,6 +178,11 @@ def test_an_empty_file_is_no_picture_and_an_unchosen_one_is_left_out(client: Tes
     assert "is empty" in refusal(client.post("/v1/fill_mask", data=fields, files={"image": b""}), 422)["message"]
     part = '--x\r\nContent-Disposition: form-data; name="{}\r\n\r\n{}\r\n'
     form = part.format('texts"', fields["texts"]) + part.format('image"; filename=""', "") + "--x--\r\n"
+    assert client.post("/v1/fill_mask", content=form, headers=FORM).status_code == 200
+
+
+def test_what_follows_the_end_of_a_form_does_not_count(client: TestClient) -> None:
+    form = b'--x\r\nContent-Disposition: form-data; name="texts"\r\n\r\na [MASK] car\r\n--x--\r\nand an epilogue'
     assert client.post("/v1/fill_mask", content=form, headers=FORM).status_code == 200
 
 

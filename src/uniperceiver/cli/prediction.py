@@ -192,7 +192,7 @@ def embed(
     if bool(pictures) == bool(text):
         raise ValueError("embed takes either pictures or --text")
     if pictures:
-        work = given(pictures, out, formats)
+        work = given(pictures, out, formats, is_drawn=False)
         predictor = load_predictor(model, device, adapter, precision)
         read = file_reader(predictor, "retrieval", every)
         run(work, lambda batch: [Embedding(v) for v in predictor.embed_image(batch)], read)

@@ -45,8 +45,12 @@ def file_reader(predictor: Predictor, kind: TaskKind, every: int | None) -> Read
     return lambda source: read_pictures(source, every, predictor.video_reader(kind))
 
 
-def given(pictures: list[str], out: Path | None, formats: str | None, finds_boxes: bool = False) -> Given:
+def given(
+    pictures: list[str], out: Path | None, formats: str | None, finds_boxes: bool = False, is_drawn: bool = True
+) -> Given:
     """What ``run`` is to do, checked: mistakes are worth knowing before a model is loaded.
+
+    ``finds_boxes`` and ``is_drawn``: whether the verb's answers are boxes, and whether pictures can show them.
 
     Raises:
         ValueError: an unknown format, or one that does not suit the verb or the terminal.
@@ -55,7 +59,9 @@ def given(pictures: list[str], out: Path | None, formats: str | None, finds_boxe
     from uniperceiver.picture_sources import find_sources
     from uniperceiver.prediction_files import read_formats
 
-    chosen = read_formats(formats or ("json,pictures" if out is not None else "json"))
+    chosen = read_formats(formats or ("json,pictures" if out is not None and is_drawn else "json"))
+    if "pictures" in chosen and not is_drawn:
+        raise ValueError(f"--format {formats}: a vector cannot be drawn into a picture, take json or csv")
     if "coco" in chosen and not finds_boxes:
         raise ValueError("--format coco is for detect: the other verbs find no boxes")
     if out is None and (len(chosen) > 1 or chosen[0] not in ("json", "csv")):

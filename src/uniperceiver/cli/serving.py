@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -42,6 +43,8 @@ def serve(
         raise ImportError(f"serve needs {error.name}: pip install 'uniperceiver[serve]'") from error
     from uniperceiver.predictor import Predictor
 
+    if not 0 < upload_mib < inf:
+        raise ValueError(f"--upload-mib must be above 0 and finite, got {upload_mib}")
     limits = Limits(
         upload_bytes=round(upload_mib * 2**20),
         pixels=pixels,

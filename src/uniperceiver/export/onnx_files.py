@@ -99,7 +99,7 @@ def export_onnx(
     labels: Sequence[str] | None = None,
     size: tuple[int, int] | None = None,
 ) -> Iterator[Exported]:
-    """Write one file for each verb, by default for all that the model was trained for.
+    """Write one file for each verb, by default for all that the model was trained for; its tokenizer beside texts'.
 
     Args:
         predictor: the model, in float32 on a processor.
@@ -119,9 +119,11 @@ def export_onnx(
     for verb in chosen:
         tasks.find(KINDS[verb], None)  # ValueError before the first file is written
     out.mkdir(parents=True, exist_ok=True)
-    predictor.checkpoint.tokenizer.save(out / "tokenizer.json")
     for verb in chosen:
-        yield _export(predictor, tasks, verb, out, labels, size)
+        exported = _export(predictor, tasks, verb, out, labels, size)
+        if verb == "embed_text":
+            predictor.checkpoint.tokenizer.save(out / "tokenizer.json")
+        yield exported
 
 
 def _export(

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import fastapi
 from pydantic import ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
@@ -86,7 +87,9 @@ async def _from_form(
         request.headers, once(), max_files=MOST_FIELDS, max_fields=MOST_FIELDS, max_part_size=limits.upload_bytes
     )
     try:
-        if not body.rstrip().endswith(b"--"):  # the parser would leave out the part that breaks off
+        _, parameters = parse_options_header(request.headers["content-type"])
+        boundary = parameters.get(b"boundary")  # of a form without one the parser says so
+        if boundary and b"--" + boundary + b"--" not in body:  # the parser would leave out the part that breaks off
             raise MultiPartException("It has no end.")
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError) as error:
