@@ -183,6 +183,28 @@ def test_of_overlapping_regions_the_best_is_given(
     assert given == (everything if regions == 3 else everything - {0.7311})
 
 
+def test_masks_end_where_the_margin_of_their_boxes_does(
+    model: UniPerceiver, make_task: MakeTask, annotated: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Masks over the whole picture, and parts of them that are made one by one; the boxes stay."""
+    monkeypatch.setattr("uniperceiver.tasks.detection.MASKS_AT_ONCE", 1)
+    proposals = KeptProposals(
+        index=torch.tensor([[0, 1]]),
+        boxes=torch.tensor([[[0.25, 0.5, 0.25, 0.5], [0.75, 0.5, 0.25, 0.25]]]),
+        mask_embeddings=torch.ones(1, 2, 1),
+        objectness=torch.zeros(1, 2),
+        mask_features=torch.ones(1, 1, 16, 16),
+    )
+    tokens = torch.randn(1, 2, model.config.decoder.width, generator=torch.Generator().manual_seed(0))
+    segment = Segment(tokens, torch.zeros(1, 2, dtype=torch.bool), "image")
+    monkeypatch.setattr(model, "encode_image", lambda images: ImageFeatures(segment, proposals))
+    for margin, areas in ((None, {64 * 64}), (0.0, {16 * 32, 16 * 16}), (0.5, {32 * 64, 32 * 32})):
+        task = make_task(mask_margin=margin)
+        (found,) = task.predict(model, task.collate([annotated("a", [], [])]))
+        assert set(found.masks.sum(axis=(1, 2)).tolist()) == areas
+        assert {tuple(box) for box in found.boxes.tolist()} == {(8, 16, 24, 48), (40, 24, 56, 40)}
+
+
 def test_a_batch_is_its_pictures_one_by_one(model: UniPerceiver, make_task: MakeTask, annotated: Callable) -> None:
     """With the same padded size; padding of one picture does not reach another."""
     records = [annotated("a", [], [], size=(64, 64)), annotated("b", [[4, 4, 20, 20]], [1], size=(50, 60))]

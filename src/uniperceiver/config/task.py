@@ -105,6 +105,9 @@ class TaskConfig:
     suppress_above: Annotated[float, Field(gt=0, le=1)] | None = None
     """Detection: of regions that overlap more than this (IoU), only the one of the highest objectness is given. None:
     all, as in the paper, where long training leaves no duplicates."""
+    mask_margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Detection: masks end at their boxes, grown on every side by this part of their width or height. None: wherever
+    they end, as in the paper, where long training leaves nothing outside."""
     captions_per_image: Positive = 1
     """Captioning, training only: this many captions of a picture, drawn anew each time, share one look at it."""
     questions_per_image: Positive = 1

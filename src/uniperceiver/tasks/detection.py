@@ -19,7 +19,7 @@ from uniperceiver.losses.matching import Matches
 from uniperceiver.losses.proposal_loss import objectness_loss, proposal_loss
 from uniperceiver.model.image_encoder import ImageFeatures, KeptProposals
 from uniperceiver.model.proposals.denoising import make_denoising_queries
-from uniperceiver.model.proposals.masks import mask_scores, masks_in_picture
+from uniperceiver.model.proposals.masks import mask_scores, masks_in_picture, within_boxes
 from uniperceiver.model.proposals.outputs import mask_logits
 from uniperceiver.model.segments import TaskAttributes
 from uniperceiver.model.uni_perceiver import UniPerceiver
@@ -195,8 +195,11 @@ class DetectionTask:
         embeddings, features = proposals.mask_embeddings[image, regions], proposals.mask_features[image]
         largest = max(canvas[0] * canvas[1], original[0] * original[1])
         masks, scores = [], []
-        for part in embeddings.split(max(1, MASKS_AT_ONCE // largest)):
+        at_once, margin = max(1, MASKS_AT_ONCE // largest), self.setting.config.mask_margin
+        for part, boxes in zip(embeddings.split(at_once), proposals.boxes[image, regions].split(at_once), strict=True):
             logits = masks_in_picture(mask_logits(part[None], features[None])[0].float(), canvas, size, original)
+            if margin is not None:
+                logits = within_boxes(logits, boxes, margin)
             masks.append(logits > 0)
             scores.append(mask_scores(logits))
         return torch.cat(masks), torch.cat(scores)

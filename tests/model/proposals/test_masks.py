@@ -18,6 +18,7 @@ from uniperceiver.model.proposals.masks import (
     boxes_of_masks_unsigmoid,
     mask_scores,
     masks_in_picture,
+    within_boxes,
 )
 from uniperceiver.model.proposals.outputs import mask_logits
 
@@ -100,3 +101,20 @@ def test_detections_equal_the_recorded_ones(image: int) -> None:
 def test_an_empty_mask_scores_zero() -> None:
     logits = torch.stack([torch.full((3, 3), -2.0), torch.full((3, 3), 2.0)])
     torch.testing.assert_close(mask_scores(logits), torch.tensor([0, torch.tensor(2.0).sigmoid()]))
+
+
+def test_masks_end_at_their_boxes_and_a_margin() -> None:
+    """Of 8 × 10 pixels: columns 2 to 5 and rows 3 to 4, then a quarter of four columns and of two rows more."""
+    box = torch.tensor([[0.4, 0.5, 0.4, 0.25]])
+    logits = torch.ones(2, 8, 10)
+    logits[:, 3, 2] = -2.0
+    exact = within_boxes(logits, box.expand(2, -1), 0.0)
+    assert exact[0, 3:5, 2:6].tolist() == logits[0, 3:5, 2:6].tolist()
+    assert torch.isinf(exact).sum(dim=(1, 2)).tolist() == [72, 72]
+    grown = within_boxes(logits, box.expand(2, -1), 0.25)
+    assert (grown > float("-inf"))[0].nonzero().aminmax(dim=0).max.tolist() == [5, 6]
+    assert (grown > float("-inf"))[0].sum() == 4 * 6
+    assert mask_scores(exact).tolist() == pytest.approx([torch.tensor(1.0).sigmoid().item()] * 2, abs=1e-4)
+    whole = torch.tensor([[0.5, 0.5, 1.0, 1.0]])
+    torch.testing.assert_close(within_boxes(logits, whole.expand(2, -1), 0.0), logits)
+    assert within_boxes(logits[:0], whole[:0], 0.1).shape == (0, 8, 10)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from uniperceiver.boxes import inverse_sigmoid, masks_to_boxes, masks_to_extents, xyxy_to_cxcywh
+from uniperceiver.boxes import cxcywh_to_xyxy, inverse_sigmoid, masks_to_boxes, masks_to_extents, xyxy_to_cxcywh
 from uniperceiver.config import ProposalConfig
 from uniperceiver.model.layers.group_norm import GroupNorm
 from uniperceiver.model.proposals.pyramid import resize_padding, valid_ratio
@@ -91,6 +91,21 @@ def masks_in_picture(
     on_canvas = F.interpolate(logits[None], size=canvas, mode="bilinear", align_corners=False)
     in_image = on_canvas[:, :, : resized[0], : resized[1]]
     return F.interpolate(in_image, size=original, mode="bilinear", align_corners=False)[0]
+
+
+def within_boxes(logits: Tensor, boxes: Tensor, margin: float) -> Tensor:
+    """Logits of masks (n, H, W), minus infinity where a pixel's centre lies outside of the mask's box.
+
+    Boxes (n, 4) are (cx, cy, w, h) in [0, 1] and first grow on every side by ``margin`` times their width or height.
+    Source: YOLACT ("Cropping Masks") does so with the predicted boxes, without a margin; Mask DINO does not.
+    """
+    height, width = logits.shape[-2:]
+    grown = torch.cat([boxes[:, :2], boxes[:, 2:] * (1 + 2 * margin)], dim=1)
+    x0, y0, x1, y1 = cxcywh_to_xyxy(grown)[..., None].unbind(1)
+    x = (torch.arange(width, device=boxes.device) + 0.5) / width
+    y = (torch.arange(height, device=boxes.device) + 0.5) / height
+    is_inside = ((y0 <= y) & (y <= y1))[:, :, None] & ((x0 <= x) & (x <= x1))[:, None]
+    return logits.masked_fill(~is_inside, float("-inf"))
 
 
 def mask_scores(logits: Tensor) -> Tensor:
