@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 
 from uniperceiver.data.doctor import Kind, check_data
+from uniperceiver.data.doctor.class_lists import names_of_yaml
+from uniperceiver.data.doctor.diagnosis import Diagnosis
 
 POLYGON = "0 0.1 0.1 0.5 0.1 0.5 0.5"
 
@@ -67,4 +69,23 @@ def test_a_broken_yaml(yolo, kinds, write) -> None:
 
 def test_names_that_yaml_takes_for_something_else(yolo, kinds, write) -> None:
     write("data.yaml", "train: images/train\nnames: [cat, no]\n")
+    assert kinds() == {Kind.BAD_ENTRY}
+
+
+def test_names_that_are_numbers_stay_as_written(yolo, root) -> None:
+    (root / "data.yaml").write_text("train: images/train\nnames: {0: 007, 1: 1.50}\n")
+    diagnosis = Diagnosis(root)
+    assert names_of_yaml(root / "data.yaml", diagnosis) == {0: "007", 1: "1.50"}
+    assert not diagnosis.findings
+
+
+@pytest.mark.parametrize("names", ["[cat, [dog]]", "[cat, {a: b}]", "[&a cat, *a]"])
+def test_names_that_are_none_or_repeated_by_aliases(yolo, kinds, write, names: str) -> None:
+    write("data.yaml", f"train: images/train\nnames: {names}\n")
+    assert Kind.BAD_ENTRY in kinds()
+
+
+def test_endless_aliases_are_not_written_out(yolo, kinds, write) -> None:
+    levels = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 30))
+    write("data.yaml", f"l0: &l0 [x]\n{levels}train: images/train\nnames: [cat, *l29]\n")
     assert kinds() == {Kind.BAD_ENTRY}

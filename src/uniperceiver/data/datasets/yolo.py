@@ -98,7 +98,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     return names
 
 
-class _NumbersAsWritten(yaml.SafeLoader):
+class NumbersAsWritten(yaml.SafeLoader):
     """Numbers stay texts: a class called 007 is not called 7."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - as the base class declares it
@@ -115,14 +115,24 @@ def read_data_yaml(path: Path) -> dict[str, Any]:
     """
     text = read_text(path, LARGEST_FILE)
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+        if has_alias(text):
             raise DatasetError(f"{path} has a YAML alias (*name): write the value itself")
-        content = yaml.load(text, _NumbersAsWritten)
+        content = yaml.load(text, NumbersAsWritten)
     except yaml.YAMLError as error:
         raise DatasetError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise DatasetError(f"{path} should be a YAML mapping with `names`")
     return content
+
+
+def has_alias(text: str) -> bool:
+    """Whether YAML repeats a value by its name: a short file can so hold an endless one."""
+    return any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
+
+
+def is_name(given: Any) -> bool:
+    """Whether something of a ``data.yaml`` can be a class name: no, yes and nothing are none, nor are lists."""
+    return given is not None and not isinstance(given, bool | list | dict)
 
 
 def _names_of(given: Any, path: Path) -> tuple[str, ...]:
@@ -131,8 +141,8 @@ def _names_of(given: Any, path: Path) -> tuple[str, ...]:
     if not isinstance(given, list) or not given:
         raise DatasetError(f"{path} should give `names`: a list, or one name for each of 0, 1, 2, …")
     for number, name in enumerate(given):
-        if name is None or isinstance(name, bool):
-            raise DatasetError(f"{path}: the name of class {number} is {name} in YAML: write it in quotes")
+        if not is_name(name):
+            raise DatasetError(f"{path}: the name of class {number} is {name!s:.80} in YAML: write it in quotes")
     return tuple(str(name) for name in given)
 
 
