@@ -132,12 +132,12 @@ class Detector(nn.Module):
         """The O regions of each picture, best first.
 
         Returns:
-            boxes (B, O, 4), (x0, y0, x1, y1) relative to the picture; scores (B, O, Y), objectness times probability;
-            mask logits (B, O, H/4, W/4).
+            boxes (B, O, 4), (x0, y0, x1, y1) relative to the picture, in [0, 1]; scores (B, O, Y), objectness times
+            probability; mask logits (B, O, H/4, W/4).
         """
         features, decoded = self.reader(pixels)
         kept = features.proposals
         assert kept is not None
         probabilities = self.names(decoded.segments[0][:, features.regions])
         scores = kept.objectness.float().sigmoid()[..., None] * probabilities
-        return cxcywh_to_xyxy(kept.boxes), scores, mask_logits(kept.mask_embeddings, kept.mask_features)
+        return cxcywh_to_xyxy(kept.boxes).clamp(0, 1), scores, mask_logits(kept.mask_embeddings, kept.mask_features)
